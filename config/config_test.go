@@ -1,0 +1,262 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// load runs Load in an empty folder, with file as its config.yaml unless it is empty.
+func load(t *testing.T, file string, environ []string, args ...string) (*Loaded, error) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if file != "" {
+		if err := os.WriteFile(DefaultFile, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Load(args, environ, &bytes.Buffer{})
+}
+
+func TestDefaultsWithoutAFile(t *testing.T) {
+	l, err := load(t, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.File != "" || l.Server.Listen() != ":5000" || l.Relay.Mode != "relay" || l.Relay.UDPPort != 0 ||
+		l.Signaling.Grace != 5*time.Second || l.Shutdown.Drain != 0 || l.Server.MaxHeaderSize != 16<<10 ||
+		l.Signaling.MaxPayload != 1_000_000 || l.Log.Level != slog.LevelInfo || l.Admin.Listen != "" ||
+		len(l.Server.CORSOrigins) != 1 || l.Server.CORSOrigins[0] != "*" {
+		t.Fatalf("defaults: %+v", l.Config)
+	}
+}
+
+// Each layer is taken away in turn; the next one must show.
+func TestPrecedence(t *testing.T) {
+	file := "server:\n  port: 1001\n"
+	flag := []string{"--server.port", "1004"}
+	for _, c := range []struct {
+		name, file string
+		environ    []string
+		args       []string
+		want       int
+		source     string
+	}{
+		{"flag", file, []string{"PORT=1002", "SKILLSAGE_SERVER_PORT=1003"}, flag, 1004, "flag --server.port"},
+		{"variable", file, []string{"PORT=1002", "SKILLSAGE_SERVER_PORT=1003"}, nil, 1003, "SKILLSAGE_SERVER_PORT"},
+		{"variable in another order", file, []string{"SKILLSAGE_SERVER_PORT=1003", "PORT=1002"}, nil, 1003, "SKILLSAGE_SERVER_PORT"},
+		{"PORT", file, []string{"PORT=1002"}, nil, 1002, "PORT"},
+		{"empty PORT", file, []string{"PORT="}, nil, 1001, "config.yaml"},
+		{"file", file, nil, nil, 1001, "config.yaml"},
+		{"empty entry", "server:\n  port:\n", nil, nil, 5000, "default"},
+		{"default", "", nil, nil, 5000, "default"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, err := load(t, c.file, c.environ, c.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.Server.Port != c.want || l.Source("server.port") != c.source {
+				t.Fatalf("port %d from %q, want %d from %q", l.Server.Port, l.Source("server.port"), c.want, c.source)
+			}
+		})
+	}
+}
+
+func TestKindsFromFileAndEnvironment(t *testing.T) {
+	l, err := load(t, `
+server:
+  cors_origins: ["https://a.example", "http://B.example:8080"]
+  trusted_proxies:
+    - 10.1.2.3/8
+    - 127.0.0.1
+signaling:
+  max_payload: 65536
+  event_rate: 12.5
+network:
+  addresses: ["::1"]
+log: {level: debug}
+`, []string{
+		"SKILLSAGE_SIGNALING_QUEUE_SIZE=2 MiB", "SKILLSAGE_RELAY_ANSWER_TIMEOUT=1m30s",
+		"SKILLSAGE_NETWORK_INTERFACES=eth0, wlan0", "SKILLSAGE_ADMIN_LISTEN=[::1]:9090", "HOME=/root",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(l.Server.CORSOrigins, " "); got != "https://a.example http://b.example:8080" {
+		t.Errorf("origins %q", got)
+	}
+	if p := l.Server.TrustedProxies; len(p) != 2 || p[0] != netip.MustParsePrefix("10.0.0.0/8") || p[1] != netip.MustParsePrefix("127.0.0.1/32") {
+		t.Errorf("proxies %v", p)
+	}
+	if l.Signaling.MaxPayload != 65536 || l.Signaling.EventRate != 12.5 || l.Signaling.QueueSize != 2<<20 ||
+		l.Relay.AnswerTimeout != 90*time.Second || l.Log.Level != slog.LevelDebug || l.Admin.Listen != "[::1]:9090" ||
+		len(l.Network.Addresses) != 1 || len(l.Network.Interfaces) != 2 || l.Network.Interfaces[1] != "wlan0" {
+		t.Errorf("got %+v", l.Config)
+	}
+}
+
+// An empty variable clears a list, so that a container can undo what the file says.
+func TestEmptyVariableClearsAList(t *testing.T) {
+	l, err := load(t, "server:\n  trusted_proxies: [10.0.0.0/8]\n", []string{"SKILLSAGE_SERVER_TRUSTED_PROXIES="})
+	if err != nil || len(l.Server.TrustedProxies) != 0 {
+		t.Fatalf("%v, %v", l, err)
+	}
+}
+
+// Every problem is on a line of its own with the option's name and what is allowed.
+func TestProblems(t *testing.T) {
+	for _, c := range []struct {
+		name, file string
+		environ    []string
+		args       []string
+		want       []string // in the lines of the error, in any order
+	}{
+		{"unknown key", "relay:\n  mod: p2p\n", nil, nil, []string{"relay.mod: unknown option in config.yaml; the section relay has mode,"}},
+		{"unknown section", "turn:\n  port: 1\n", nil, nil, []string{"turn.port: unknown option", "the sections are server,"}},
+		{"value where a section belongs", "relay: p2p\n", nil, nil, []string{"relay: unknown option"}},
+		{"section where a value belongs", "relay:\n  mode:\n    x: 1\n", nil, nil, []string{"relay.mode.x: unknown option"}},
+		{"unknown variable", "", []string{"SKILLSAGE_RELAY_MOD=p2p"}, nil, []string{"SKILLSAGE_RELAY_MOD: unknown variable; the section relay has mode,"}},
+		{"unknown flag", "", nil, []string{"--relay.mod", "p2p"}, []string{"--relay.mod"}},
+		{"stray argument", "", nil, []string{"start"}, []string{`"start"`}},
+		{"bad variable", "", []string{"SKILLSAGE_RELAY_MODE=sfu"}, nil, []string{`relay.mode: "sfu" (SKILLSAGE_RELAY_MODE) is not allowed; allowed: relay or p2p`}},
+		{"bad port", "", []string{"PORT=http"}, nil, []string{`server.port: "http" (PORT) is not allowed; allowed: a whole number from 0 to 65535`}},
+		{"time without unit", "signaling:\n  grace: 5\n", nil, nil, []string{`signaling.grace: "5" (config.yaml) is not allowed; allowed: a time with its unit`}},
+		{"bad size", "", nil, []string{"--signaling.max_payload=1XB"}, []string{`signaling.max_payload: "1XB" (flag --signaling.max_payload)`}},
+		{"star among origins", "", nil, []string{"--server.cors_origins=*,https://a.example"}, []string{"server.cors_origins:"}},
+		{"origin with a path", "", nil, []string{"--server.cors_origins=https://a.example/"}, []string{"server.cors_origins:"}},
+		{"address with a port", "", nil, []string{"--server.address=127.0.0.1:80"}, []string{"server.address:"}},
+		{"together", "", nil, []string{"--relay.max_legs=10"}, []string{"relay.max_legs_per_room: 200 is more than relay.max_legs (10)"}},
+		{"not YAML", "relay: [", nil, nil, []string{"config file config.yaml:"}},
+		{"no such file", "", nil, []string{"--config", "missing.yaml"}, []string{"config file missing.yaml:"}},
+		{"all at once", "relay:\n  mode: x\n  z: 1\n", []string{"SKILLSAGE_A_B=1", "PORT=-1"}, []string{"--log.level=loud"},
+			[]string{"relay.mode:", "relay.z:", "SKILLSAGE_A_B:", "server.port:", "log.level:"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := load(t, c.file, c.environ, c.args...)
+			if err == nil {
+				t.Fatal("was accepted")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in:\n%v", want, err)
+				}
+			}
+			if lines := strings.Split(err.Error(), "\n"); c.name == "all at once" && len(lines) != len(c.want) {
+				t.Errorf("%d lines:\n%v", len(lines), err)
+			}
+		})
+	}
+}
+
+func TestHelpListsEveryOption(t *testing.T) {
+	var out bytes.Buffer
+	t.Chdir(t.TempDir())
+	if _, err := Load([]string{"--help"}, nil, &out); !errors.Is(err, pflag.ErrHelp) {
+		t.Fatalf("got %v", err)
+	}
+	for _, o := range options(&Config{}) {
+		if !strings.Contains(out.String(), "--"+o.key+" ") {
+			t.Errorf("--%s is missing", o.key)
+		}
+	}
+}
+
+// config.yaml is the manual: it has exactly the options that exist, in the same order, with their
+// true defaults, and each is explained.
+func TestManual(t *testing.T) {
+	path, err := filepath.Abs("../config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := load(t, "", nil, "--config", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults, err := load(t, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := viper.New()
+	file.SetConfigFile(path)
+	if err := file.ReadInConfig(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual, at := string(raw), 0
+	for i, o := range l.options {
+		if !file.IsSet(o.key) {
+			t.Errorf("%s is missing in config.yaml", o.key)
+			continue
+		}
+		if got, want := o.value.get(), defaults.options[i].value.get(); got != want {
+			t.Errorf("%s is %q in config.yaml, its default is %q", o.key, got, want)
+		}
+		section, entry, _ := strings.Cut(o.key, ".")
+		line := regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(entry+": "+notation(o.value)) + `$`).FindStringIndex(manual[at:])
+		if line == nil {
+			t.Errorf("%s: no line %q after the option before it, in section %s", o.key, entry+": "+notation(o.value), section)
+			continue
+		}
+		// A comment stands above it, or above the block of options it belongs to.
+		block := manual[:at+line[0]]
+		block = block[strings.LastIndex(block, "\n\n")+1:]
+		if !strings.Contains(block, "  # ") {
+			t.Errorf("%s is not explained", o.key)
+		}
+		at += line[1]
+	}
+}
+
+func TestPrintCanBeReadBack(t *testing.T) {
+	first, err := load(t, "", []string{"SKILLSAGE_SERVER_TRUSTED_PROXIES=10.0.0.0/8,::1", "SKILLSAGE_SIGNALING_MAX_PAYLOAD=123456"},
+		"--admin.listen=127.0.0.1:9090", "--shutdown.drain=2h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	first.Print(&out)
+	if !strings.Contains(out.String(), "# flag --admin.listen") || !strings.Contains(out.String(), "# SKILLSAGE_SIGNALING_MAX_PAYLOAD") {
+		t.Errorf("the sources are missing:\n%s", &out)
+	}
+	second, err := load(t, out.String(), nil)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, &out)
+	}
+	for i, o := range first.options {
+		if got := second.options[i].value.get(); got != o.value.get() {
+			t.Errorf("%s: %q became %q", o.key, o.value.get(), got)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]int{"0": 0, "1": 1, "16KiB": 16384, "16 kib": 16384, "1MB": 1_000_000, "2GiB": 2 << 30, "7B": 7, "3kB": 3000} {
+		if got, ok := parseSize(text); !ok || got != want {
+			t.Errorf("%q: %d, %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"", "MB", "-1", "1.5MB", "1 M", "99999999999GiB", "1MBMB", "0x10"} {
+		if got, ok := parseSize(text); ok {
+			t.Errorf("%q was taken for %d", text, got)
+		}
+	}
+	for _, n := range []int{0, 1, 1000, 1024, 16384, 1_000_000, 1 << 30, 123456, 3 << 20} {
+		if got, ok := parseSize(formatSize(n)); !ok || got != n {
+			t.Errorf("%d became %q, %d", n, formatSize(n), got)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// EnvPrefix starts every environment variable that belongs to the server.
+const EnvPrefix = "SKILLSAGE_"
+
+// option is one line of the configuration: its name, its default in the notation of config.yaml,
+// and how text becomes the typed value.
+type option struct {
+	key   string
+	def   string
+	help  string // one line for --help; config.yaml tells the whole story
+	value value
+}
+
+// env is the option's environment variable: SKILLSAGE_<SECTION>_<KEY>.
+func (o option) env() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(o.key, ".", "_"))
+}
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+// options lists every option in the order of config.yaml, bound to the fields of c.
+func options(c *Config) []option {
+	s, g, r, n := &c.Server, &c.Signaling, &c.Relay, &c.Network
+	return []option{
+		{"server.address", "", "host name or IP address to listen on; empty means every interface", host(&s.Address)},
+		{"server.port", "5000", "TCP port of the page and the signaling; 0 picks a free one", integer(&s.Port, 0, 65535)},
+		{"server.cors_origins", "*", "web origins whose pages may connect", origins(&s.CORSOrigins)},
+		{"server.trusted_proxies", "", "reverse proxies whose X-Forwarded-For is believed", prefixes(&s.TrustedProxies)},
+		{"server.max_header_size", "16KiB", "largest header of one HTTP request", size(&s.MaxHeaderSize, 4*kib, mib)},
+
+		{"signaling.grace", "5s", "how long a member whose connection broke may take to come back", duration(&g.Grace, "0s", "10m")},
+		{"signaling.ping_interval", "10s", "time between two heartbeats", duration(&g.PingInterval, "100ms", "10m")},
+		{"signaling.ping_timeout", "10s", "how long the answer to a heartbeat may take", duration(&g.PingTimeout, "100ms", "10m")},
+		{"signaling.upgrade_timeout", "10s", "how long the change from polling to WebSocket may take", duration(&g.UpgradeTimeout, "100ms", "10m")},
+		{"signaling.connect_timeout", "45s", "how long a new connection may stay without entering the namespace", duration(&g.ConnectTimeout, "100ms", "10m")},
+		{"signaling.write_timeout", "10s", "how long one write to a socket may take", duration(&g.WriteTimeout, "100ms", "10m")},
+		{"signaling.max_payload", "1MB", "largest message a client may send", size(&g.MaxPayload, 16*kib, 64*mib)},
+		{"signaling.max_sockets", "100000", "sockets of the whole server", integer(&g.MaxSockets, 1, 10_000_000)},
+		{"signaling.max_sockets_per_address", "10000", "sockets from one IP address", integer(&g.MaxSocketsPerAddress, 1, 10_000_000)},
+		{"signaling.max_rooms", "10000", "rooms at the same time", integer(&g.MaxRooms, 1, 1_000_000)},
+		{"signaling.max_members", "64", "sockets in one room", integer(&g.MaxMembers, 2, 10_000)},
+		{"signaling.event_rate", "500", "events per second that one socket may send over time", rate(&g.EventRate, 1, 1_000_000)},
+		{"signaling.event_burst", "20000", "events that one socket may send at once", integer(&g.EventBurst, 10, 10_000_000)},
+		{"signaling.chat_history", "500", "chat messages kept per room", integer(&g.ChatHistory, 0, 100_000)},
+		{"signaling.code_questions", "200", "questions per room whose code is kept", integer(&g.CodeQuestions, 1, 10_000)},
+		{"signaling.history_size", "4MiB", "bytes of chat and code kept per room", size(&g.HistorySize, 64*kib, gib)},
+		{"signaling.queue_messages", "4096", "messages that may wait for one slow socket", integer(&g.QueueMessages, 16, 1_000_000)},
+		{"signaling.queue_size", "8MiB", "bytes that may wait for one slow socket", size(&g.QueueSize, 64*kib, gib)},
+
+		{"relay.mode", "relay", "who carries the media: the server, or the browsers themselves", oneOf(&r.Mode, "relay", "p2p")},
+		{"relay.room_mode", "server", "who chooses the mode of a room", oneOf(&r.RoomMode, "server", "recruiter")},
+		{"relay.udp_port", "0", "UDP port of the media; 0 means the number of the HTTP port", integer(&r.UDPPort, 0, 65535)},
+		{"relay.max_legs", "2000", "media connections of the whole server", integer(&r.MaxLegs, 2, 1_000_000)},
+		{"relay.max_legs_per_room", "200", "media connections of one room", integer(&r.MaxLegsPerRoom, 2, 1_000_000)},
+		{"relay.first_answer_timeout", "1m", "how long a socket may take to answer its first offer", duration(&r.FirstAnswerTimeout, "1s", "1h")},
+		{"relay.answer_timeout", "10s", "how long a socket that has answered before may take", duration(&r.AnswerTimeout, "1s", "10m")},
+
+		{"network.addresses", "", "addresses of this machine that carry media; empty means all", addresses(&n.Addresses)},
+		{"network.interfaces", "", "network interfaces that carry media; empty means all", names(&n.Interfaces)},
+		{"network.loopback", "auto", "whether media may use the loopback interface", oneOf(&n.Loopback, "auto", "yes", "no")},
+
+		{"shutdown.drain", "0s", "how long running calls may go on after SIGTERM", duration(&c.Shutdown.Drain, "0s", "24h")},
+
+		{"log.level", "info", "least important line that is logged", level(&c.Log.Level)},
+		{"log.format", "text", "shape of a log line", oneOf(&c.Log.Format, "text", "json")},
+
+		{"admin.listen", "", "host:port of the operator's listener with /metrics; empty means off", hostPort(&c.Admin.Listen)},
+	}
+}
+
+// check looks at options that must fit together, after each has been found good by itself.
+func (c *Config) check() []error {
+	var problems []error
+	if c.Relay.MaxLegsPerRoom > c.Relay.MaxLegs {
+		problems = append(problems, fmt.Errorf("relay.max_legs_per_room: %d is more than relay.max_legs (%d)",
+			c.Relay.MaxLegsPerRoom, c.Relay.MaxLegs))
+	}
+	if c.Signaling.MaxSocketsPerAddress > c.Signaling.MaxSockets {
+		problems = append(problems, fmt.Errorf("signaling.max_sockets_per_address: %d is more than signaling.max_sockets (%d)",
+			c.Signaling.MaxSocketsPerAddress, c.Signaling.MaxSockets))
+	}
+	if c.Signaling.QueueSize < c.Signaling.MaxPayload {
+		problems = append(problems, fmt.Errorf("signaling.queue_size: must hold at least one message of signaling.max_payload (%s)",
+			formatSize(c.Signaling.MaxPayload)))
+	}
+	if c.Admin.Listen != "" && c.Server.Port != 0 && c.Admin.Listen == c.Server.Listen() {
+		problems = append(problems, fmt.Errorf("admin.listen: %s is the address of the server itself", c.Admin.Listen))
+	}
+	return problems
+}

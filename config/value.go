@@ -1,0 +1,299 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// value is one kind of option bound to its field.
+type value struct {
+	set     func(text string) error // an error means that nothing was set
+	get     func() string           // in the notation that set understands
+	allowed string                  // "a whole number from 0 to 65535"
+	list    bool                    // printed as a YAML list
+	quoted  bool                    // printed in quotes
+}
+
+func oneOf(p *string, words ...string) value {
+	allowed := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+	return value{
+		allowed: allowed,
+		get:     func() string { return *p },
+		set: func(text string) error {
+			if !slices.Contains(words, text) {
+				return errNotAllowed
+			}
+			*p = text
+			return nil
+		},
+	}
+}
+
+func integer(p *int, low, high int) value {
+	return value{
+		allowed: fmt.Sprintf("a whole number from %d to %d", low, high),
+		get:     func() string { return strconv.Itoa(*p) },
+		set: func(text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < low || n > high {
+				return errNotAllowed
+			}
+			*p = n
+			return nil
+		},
+	}
+}
+
+func rate(p *float64, low, high float64) value {
+	return value{
+		allowed: fmt.Sprintf("a number from %v to %.0f", low, high),
+		get:     func() string { return strconv.FormatFloat(*p, 'f', -1, 64) },
+		set: func(text string) error {
+			f, err := strconv.ParseFloat(text, 64)
+			if err != nil || math.IsNaN(f) || f < low || f > high {
+				return errNotAllowed
+			}
+			*p = f
+			return nil
+		},
+	}
+}
+
+func duration(p *time.Duration, low, high string) value {
+	least, most := mustDuration(low), mustDuration(high)
+	return value{
+		allowed: fmt.Sprintf("a time with its unit (500ms, 5s, 2m, 1h) from %s to %s", low, high),
+		get:     func() string { return formatDuration(*p) },
+		set: func(text string) error {
+			d, err := time.ParseDuration(text)
+			if err != nil || d < least || d > most {
+				return errNotAllowed
+			}
+			*p = d
+			return nil
+		},
+	}
+}
+
+func size(p *int, low, high int) value {
+	return value{
+		allowed: fmt.Sprintf("a number of bytes with an optional unit (kB, MB, GB; KiB, MiB, GiB) from %s to %s",
+			formatSize(low), formatSize(high)),
+		get: func() string { return formatSize(*p) },
+		set: func(text string) error {
+			n, ok := parseSize(text)
+			if !ok || n < low || n > high {
+				return errNotAllowed
+			}
+			*p = n
+			return nil
+		},
+	}
+}
+
+func level(p *slog.Level) value {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	return value{
+		allowed: "debug, info, warn or error",
+		get:     func() string { return strings.ToLower(p.String()) },
+		set: func(text string) error {
+			l, ok := levels[text]
+			if !ok {
+				return errNotAllowed
+			}
+			*p = l
+			return nil
+		},
+	}
+}
+
+func host(p *string) value {
+	return value{
+		allowed: "an IP address or a host name without a port, or nothing",
+		quoted:  true,
+		get:     func() string { return *p },
+		set: func(text string) error {
+			if !validHost(text) {
+				return errNotAllowed
+			}
+			*p = text
+			return nil
+		},
+	}
+}
+
+func hostPort(p *string) value {
+	return value{
+		allowed: "host:port, for example 127.0.0.1:9090, or nothing",
+		quoted:  true,
+		get:     func() string { return *p },
+		set: func(text string) error {
+			if text != "" {
+				name, port, err := net.SplitHostPort(text)
+				if n, errPort := strconv.ParseUint(port, 10, 16); err != nil || errPort != nil || n == 0 || !validHost(name) {
+					return errNotAllowed
+				}
+			}
+			*p = text
+			return nil
+		},
+	}
+}
+
+// validHost refuses what is surely a mistake (a port, a URL, blanks) and leaves the rest to the
+// system's resolver.
+func validHost(text string) bool {
+	if text == "" {
+		return true
+	}
+	if _, err := netip.ParseAddr(text); err == nil {
+		return true
+	}
+	return !strings.ContainsAny(text, ":/[]@ \t\"'")
+}
+
+func origins(p *[]string) value {
+	return list(p, `"*" alone, or origins such as https://app.example.com (scheme, host and port only)`,
+		func(text string) (string, error) {
+			if text == "*" {
+				return text, nil
+			}
+			u, err := url.Parse(text)
+			if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Scheme+"://"+u.Host != text {
+				return "", errNotAllowed
+			}
+			// Browsers send host names in lower case; compared byte by byte, anything else would never match.
+			return strings.ToLower(text), nil
+		},
+		func(s string) string { return s },
+		func(all []string) bool { return len(all) > 0 && (len(all) == 1 || !slices.Contains(all, "*")) })
+}
+
+func prefixes(p *[]netip.Prefix) value {
+	return list(p, "a list of IP addresses or networks, for example 127.0.0.1 or 10.0.0.0/8",
+		func(text string) (netip.Prefix, error) {
+			if addr, err := netip.ParseAddr(text); err == nil {
+				addr = addr.Unmap()
+				return netip.PrefixFrom(addr, addr.BitLen()), nil
+			}
+			prefix, err := netip.ParsePrefix(text)
+			return prefix.Masked(), err
+		}, netip.Prefix.String, nil)
+}
+
+func addresses(p *[]netip.Addr) value {
+	return list(p, "a list of IP addresses of this machine", func(text string) (netip.Addr, error) {
+		addr, err := netip.ParseAddr(text)
+		if err == nil && (addr.IsUnspecified() || addr.IsMulticast()) {
+			return addr, errNotAllowed
+		}
+		return addr.Unmap(), err
+	}, netip.Addr.String, nil)
+}
+
+func names(p *[]string) value {
+	return list(p, "a list of interface names, for example eth0", func(text string) (string, error) {
+		if strings.ContainsAny(text, " \t/") {
+			return "", errNotAllowed
+		}
+		return text, nil
+	}, func(s string) string { return s }, nil)
+}
+
+// list is a value of several entries; in a flag or a variable they stand apart by commas.
+func list[T any](p *[]T, allowed string, parse func(string) (T, error), format func(T) string, whole func([]T) bool) value {
+	return value{
+		allowed: allowed,
+		list:    true,
+		get: func() string {
+			texts := make([]string, len(*p))
+			for i, entry := range *p {
+				texts[i] = format(entry)
+			}
+			return strings.Join(texts, ",")
+		},
+		set: func(text string) error {
+			all := []T{}
+			for part := range strings.SplitSeq(text, ",") {
+				if part = strings.TrimSpace(part); part == "" {
+					continue
+				}
+				entry, err := parse(part)
+				if err != nil {
+					return err
+				}
+				all = append(all, entry)
+			}
+			if whole != nil && !whole(all) {
+				return errNotAllowed
+			}
+			*p = all
+			return nil
+		},
+	}
+}
+
+// units in the order in which formatSize tries them: the largest that leaves no rest wins.
+var units = []struct {
+	name  string
+	bytes int
+}{
+	{"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6}, {"KiB", 1 << 10}, {"kB", 1e3}, {"B", 1},
+}
+
+func parseSize(text string) (int, bool) {
+	digits := strings.TrimRight(text, "ABCDEFGHIKMabcdefghikm ")
+	unit := strings.TrimSpace(text[len(digits):])
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 0 {
+		return 0, false
+	}
+	if unit == "" {
+		return n, true
+	}
+	for _, u := range units {
+		if strings.EqualFold(u.name, unit) {
+			return n * u.bytes, n <= math.MaxInt/u.bytes
+		}
+	}
+	return 0, false
+}
+
+func formatSize(n int) string {
+	for _, u := range units {
+		if n >= u.bytes && n%u.bytes == 0 && u.name != "B" {
+			return strconv.Itoa(n/u.bytes) + u.name
+		}
+	}
+	return strconv.Itoa(n)
+}
+
+// formatDuration is Duration.String without the zeros at its end: 1m0s is written 1m.
+func formatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func mustDuration(text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
