@@ -45,6 +45,7 @@ type Signaling struct {
 	PingTimeout          time.Duration
 	UpgradeTimeout       time.Duration
 	ConnectTimeout       time.Duration
+	ReadTimeout          time.Duration
 	WriteTimeout         time.Duration
 	MaxPayload           int // bytes of one message
 	MaxSockets           int
@@ -53,9 +54,14 @@ type Signaling struct {
 	MaxMembers           int     // sockets in one room
 	EventRate            float64 // events per second and socket
 	EventBurst           int
-	ChatHistory          int // messages kept per room
-	CodeQuestions        int // questions whose code is kept per room
-	HistorySize          int // bytes of chat and code kept per room
+	MaxSignal            int // bytes of one description
+	MaxCandidate         int // bytes of one candidate
+	ChatMessages         int // kept per room
+	MaxChatMessage       int // bytes
+	ChatSize             int // bytes kept per room
+	Questions            int // whose code is kept per room
+	MaxCode              int // bytes of one question's code
+	CodeSize             int // bytes kept per room
 	QueueMessages        int // waiting for one slow socket
 	QueueSize            int // bytes waiting for one slow socket
 }
@@ -69,6 +75,9 @@ type Relay struct {
 	MaxLegsPerRoom     int
 	FirstAnswerTimeout time.Duration
 	AnswerTimeout      time.Duration
+	GlareTimeout       time.Duration
+	ConnectTimeout     time.Duration
+	VideoCodecs        []string // lower case, by preference
 }
 
 // Network says where the media port is opened.

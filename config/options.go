@@ -43,27 +43,36 @@ func options(c *Config) []option {
 		{"signaling.ping_timeout", "10s", "how long the answer to a heartbeat may take", duration(&g.PingTimeout, "100ms", "10m")},
 		{"signaling.upgrade_timeout", "10s", "how long the change from polling to WebSocket may take", duration(&g.UpgradeTimeout, "100ms", "10m")},
 		{"signaling.connect_timeout", "45s", "how long a new connection may stay without entering the namespace", duration(&g.ConnectTimeout, "100ms", "10m")},
+		{"signaling.read_timeout", "20s", "how long one message of a client may take to arrive", duration(&g.ReadTimeout, "100ms", "10m")},
 		{"signaling.write_timeout", "10s", "how long one write to a socket may take", duration(&g.WriteTimeout, "100ms", "10m")},
 		{"signaling.max_payload", "1MB", "largest message a client may send", size(&g.MaxPayload, 16*kib, 64*mib)},
 		{"signaling.max_sockets", "100000", "sockets of the whole server", integer(&g.MaxSockets, 1, 10_000_000)},
 		{"signaling.max_sockets_per_address", "10000", "sockets from one IP address", integer(&g.MaxSocketsPerAddress, 1, 10_000_000)},
 		{"signaling.max_rooms", "10000", "rooms at the same time", integer(&g.MaxRooms, 1, 1_000_000)},
-		{"signaling.max_members", "64", "sockets in one room", integer(&g.MaxMembers, 2, 10_000)},
-		{"signaling.event_rate", "500", "events per second that one socket may send over time", rate(&g.EventRate, 1, 1_000_000)},
-		{"signaling.event_burst", "20000", "events that one socket may send at once", integer(&g.EventBurst, 10, 10_000_000)},
-		{"signaling.chat_history", "500", "chat messages kept per room", integer(&g.ChatHistory, 0, 100_000)},
-		{"signaling.code_questions", "200", "questions per room whose code is kept", integer(&g.CodeQuestions, 1, 10_000)},
-		{"signaling.history_size", "4MiB", "bytes of chat and code kept per room", size(&g.HistorySize, 64*kib, gib)},
-		{"signaling.queue_messages", "4096", "messages that may wait for one slow socket", integer(&g.QueueMessages, 16, 1_000_000)},
-		{"signaling.queue_size", "8MiB", "bytes that may wait for one slow socket", size(&g.QueueSize, 64*kib, gib)},
+		{"signaling.max_members", "32", "sockets in one room", integer(&g.MaxMembers, 2, 10_000)},
+		{"signaling.event_rate", "2000", "events per second that one socket may send over time", rate(&g.EventRate, 1, 1_000_000)},
+		{"signaling.event_burst", "4000", "events that one socket may send at once", integer(&g.EventBurst, 10, 10_000_000)},
+		{"signaling.max_signal", "256KiB", "largest session description", size(&g.MaxSignal, 16*kib, 64*mib)},
+		{"signaling.max_candidate", "8KiB", "largest ICE candidate", size(&g.MaxCandidate, kib, mib)},
+		{"signaling.chat_messages", "500", "chat messages kept per room", integer(&g.ChatMessages, 1, 100_000)},
+		{"signaling.max_chat_message", "16KiB", "largest chat message", size(&g.MaxChatMessage, 256, mib)},
+		{"signaling.chat_size", "256KiB", "bytes of chat kept per room", size(&g.ChatSize, kib, gib)},
+		{"signaling.questions", "64", "questions per room whose code is kept", integer(&g.Questions, 1, 10_000)},
+		{"signaling.max_code", "128KiB", "largest code of one question", size(&g.MaxCode, kib, 64*mib)},
+		{"signaling.code_size", "512KiB", "bytes of code kept per room", size(&g.CodeSize, kib, gib)},
+		{"signaling.queue_messages", "2048", "messages that may wait for one slow socket", integer(&g.QueueMessages, 16, 1_000_000)},
+		{"signaling.queue_size", "4MiB", "bytes that may wait for one slow socket", size(&g.QueueSize, 64*kib, gib)},
 
 		{"relay.mode", "relay", "who carries the media: the server, or the browsers themselves", oneOf(&r.Mode, "relay", "p2p")},
 		{"relay.room_mode", "server", "who chooses the mode of a room", oneOf(&r.RoomMode, "server", "recruiter")},
 		{"relay.udp_port", "0", "UDP port of the media; 0 means the number of the HTTP port", integer(&r.UDPPort, 0, 65535)},
-		{"relay.max_legs", "2000", "media connections of the whole server", integer(&r.MaxLegs, 2, 1_000_000)},
-		{"relay.max_legs_per_room", "200", "media connections of one room", integer(&r.MaxLegsPerRoom, 2, 1_000_000)},
+		{"relay.max_legs", "4096", "media connections of the whole server", integer(&r.MaxLegs, 2, 1_000_000)},
+		{"relay.max_legs_per_room", "128", "media connections of one room", integer(&r.MaxLegsPerRoom, 2, 1_000_000)},
 		{"relay.first_answer_timeout", "1m", "how long a socket may take to answer its first offer", duration(&r.FirstAnswerTimeout, "1s", "1h")},
 		{"relay.answer_timeout", "10s", "how long a socket that has answered before may take", duration(&r.AnswerTimeout, "1s", "10m")},
+		{"relay.glare_timeout", "1.5s", "how long an offer that crossed the server's own waits", duration(&r.GlareTimeout, "100ms", "10s")},
+		{"relay.connect_timeout", "30s", "how long a media connection may take to come up", duration(&r.ConnectTimeout, "1s", "10m")},
+		{"relay.video_codecs", "vp8,h264,vp9,av1", "video codecs by preference", words(&r.VideoCodecs, "vp8", "h264", "vp9", "av1")},
 
 		{"network.addresses", "", "addresses of this machine that carry media; empty means all", addresses(&n.Addresses)},
 		{"network.interfaces", "", "network interfaces that carry media; empty means all", names(&n.Interfaces)},
@@ -89,9 +98,18 @@ func (c *Config) check() []error {
 		problems = append(problems, fmt.Errorf("signaling.max_sockets_per_address: %d is more than signaling.max_sockets (%d)",
 			c.Signaling.MaxSocketsPerAddress, c.Signaling.MaxSockets))
 	}
-	if c.Signaling.QueueSize < c.Signaling.MaxPayload {
-		problems = append(problems, fmt.Errorf("signaling.queue_size: must hold at least one message of signaling.max_payload (%s)",
-			formatSize(c.Signaling.MaxPayload)))
+	for _, pair := range []struct {
+		small, large         string
+		smallValue, largeMax int
+	}{
+		{"signaling.max_chat_message", "signaling.chat_size", c.Signaling.MaxChatMessage, c.Signaling.ChatSize},
+		{"signaling.max_code", "signaling.code_size", c.Signaling.MaxCode, c.Signaling.CodeSize},
+		{"signaling.max_payload", "signaling.queue_size", c.Signaling.MaxPayload, c.Signaling.QueueSize},
+	} {
+		if pair.smallValue > pair.largeMax {
+			problems = append(problems, fmt.Errorf("%s: %s is more than %s (%s)",
+				pair.small, formatSize(pair.smallValue), pair.large, formatSize(pair.largeMax)))
+		}
 	}
 	if c.Admin.Listen != "" && c.Server.Port != 0 && c.Admin.Listen == c.Server.Listen() {
 		problems = append(problems, fmt.Errorf("admin.listen: %s is the address of the server itself", c.Admin.Listen))

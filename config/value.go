@@ -163,7 +163,7 @@ func validHost(text string) bool {
 }
 
 func origins(p *[]string) value {
-	return list(p, `"*" alone, or origins such as https://app.example.com (scheme, host and port only)`,
+	return list(p, `"*" alone, or a list (it may be empty) of origins such as https://app.example.com (scheme, host and port only)`,
 		func(text string) (string, error) {
 			if text == "*" {
 				return text, nil
@@ -176,7 +176,7 @@ func origins(p *[]string) value {
 			return strings.ToLower(text), nil
 		},
 		func(s string) string { return s },
-		func(all []string) bool { return len(all) > 0 && (len(all) == 1 || !slices.Contains(all, "*")) })
+		func(all []string) bool { return len(all) <= 1 || !slices.Contains(all, "*") })
 }
 
 func prefixes(p *[]netip.Prefix) value {
@@ -208,6 +208,18 @@ func names(p *[]string) value {
 		}
 		return text, nil
 	}, func(s string) string { return s }, nil)
+}
+
+// words is a list in which each of the given words may stand once.
+func words(p *[]string, known ...string) value {
+	return list(p, "a list of "+strings.Join(known, ", ")+", each at most once", func(text string) (string, error) {
+		if text = strings.ToLower(text); !slices.Contains(known, text) {
+			return "", errNotAllowed
+		}
+		return text, nil
+	}, func(s string) string { return s }, func(all []string) bool {
+		return len(all) > 0 && len(slices.Compact(slices.Sorted(slices.Values(all)))) == len(all)
+	})
 }
 
 // list is a value of several entries; in a flag or a variable they stand apart by commas.
