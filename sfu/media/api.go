@@ -1,0 +1,72 @@
+// Package media is the packet path of the relay. It receives RTP from the
+// peer connections of publishers, forwards it to those of viewers, repairs
+// losses on both sides, asks for key frames and keeps the RTCP reports of both
+// sides true (RFC 3550, RFC 4585, RFC 4588, RFC 5104).
+//
+//	Port      the media side of one webrtc.PeerConnection
+//	Upstream  one RTP stream that a Port receives
+//	Source    one published track; at any time one Upstream carries it
+//	Feed      one RTP stream that a Port sends: a Source, as one viewer gets it
+//
+// A packet's way is one function call deep: the goroutine of Pion's SRTP
+// session decrypts it and writes it to the buffer that the Port handed to Pion,
+// and that write parses it once, stores it in the Source's ring and writes it to
+// the connection of each viewer. Nothing on that way may block but the
+// network socket. All RTCP of a Port is sent by its one reporter goroutine;
+// RTCP that arrives is handled on the goroutine of Pion's SRTCP session.
+//
+// Locks, in the order in which they may be taken: Port.mu, Source.mu,
+// Upstream.mu, Feed.mu. None is held while a packet is written.
+package media
+
+import (
+	"fmt"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+)
+
+// API makes peer connections that know the relay's codecs and header
+// extensions and hand what they receive to a Port. It is immutable and safe for
+// concurrent use.
+type API struct {
+	settings webrtc.SettingEngine
+	codecs   *webrtc.MediaEngine
+}
+
+// NewAPI takes the transport settings (ports, certificates, time-outs, DTLS).
+// It sets what the packet path needs itself: OnTrack fires as soon as a track is
+// negotiated and DTLS is up, before its first packet, so that no packet is lost;
+// and Pion's replay protection of SRTP is off, because Firefox probes the
+// bandwidth by sending old packets again, which a Source recognises by itself.
+// No interceptor is used.
+func NewAPI(settings webrtc.SettingEngine) (*API, error) {
+	codecs := &webrtc.MediaEngine{}
+	if err := registerCodecs(codecs); err != nil {
+		return nil, fmt.Errorf("register codecs: %w", err)
+	}
+	if err := registerHeaderExtensions(codecs); err != nil {
+		return nil, fmt.Errorf("register header extensions: %w", err)
+	}
+	settings.SetFireOnTrackBeforeFirstRTP(true)
+	settings.DisableSRTPReplayProtection(true)
+	return &API{settings: settings, codecs: codecs}, nil
+}
+
+// NewPeerConnection makes a peer connection and its Port. Whoever closes the
+// one must close the other: first the peer connection, then the Port.
+func (a *API) NewPeerConnection(config webrtc.Configuration, opts PortOptions) (*webrtc.PeerConnection, *Port, error) {
+	port := newPort(opts)
+	settings := a.settings
+	settings.BufferFactory = port.buffer
+	pc, err := webrtc.NewAPI(
+		webrtc.WithSettingEngine(settings),
+		webrtc.WithMediaEngine(a.codecs),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
+	).NewPeerConnection(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	port.start(pc)
+	return pc, port, nil
+}

@@ -1,0 +1,18 @@
+package media
+
+import "time"
+
+// epoch is the zero of the monotonic times used inside this package, which are
+// counts of nanoseconds (an int64 can be kept in an atomic).
+var epoch = time.Now()
+
+func monotonic() int64 { return int64(time.Since(epoch)) }
+
+// at turns a monotonic time into a wall clock time; 0, which means "never",
+// becomes the zero time.
+func at(monotonic int64) time.Time {
+	if monotonic == 0 {
+		return time.Time{}
+	}
+	return epoch.Add(time.Duration(monotonic))
+}

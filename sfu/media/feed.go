@@ -1,0 +1,346 @@
+package media
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// Feed is one RTP stream that a Port sends: the webrtc.TrackLocal of one sender,
+// for as long as that exists. What it sends, a Source, may change at any time;
+// SSRC, sequence numbers and timestamps go on without a break. Payload types,
+// SSRCs and header extension ids are those that this viewer has negotiated. Safe
+// for concurrent use.
+type Feed struct {
+	// Static.
+	port *Port
+	kind webrtc.RTPCodecType
+
+	moveMu sync.Mutex // serialises SetSource
+
+	ssrc     atomic.Uint32 // 0 until bound
+	counters struct {
+		packets, bytes, writeErrors, unsupported, awaitingKey            atomic.Uint64
+		nacked, retransmitted, nackMissed, nackLimited, plis             atomic.Uint64
+		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending atomic.Int64
+	}
+
+	mu        sync.Mutex // guards the rest
+	streamID  string
+	trackID   string
+	source    *Source
+	connected bool
+	bound     bindingParameters
+
+	running  bool    // packets of source are being forwarded
+	format   *format // of the packets of source; the format that payloadType stands for
+	first    uint64  // number of the source's packet with which it began
+	offset   uint64  // subtracted from the source's numbers
+	tsOffset uint32  // added to the source's timestamps
+
+	sequence  sequenceUnwrapper // numbers sent
+	timestamp uint32            // the last one sent
+	sentAt    int64             // when; 0: never
+	payload   negotiatedFormat
+
+	resends     resendLimiter
+	rtxSequence uint16
+	reports     [4]sentReport // the last sender reports, for the round trip time
+	reportIndex int
+}
+
+// bindingParameters is what Pion negotiated for the sender.
+type bindingParameters struct {
+	id         string
+	writer     webrtc.TrackLocalWriter // nil: not bound
+	ssrc       uint32
+	rtxSSRC    uint32 // 0: none
+	audioLevel uint8  // id of the header extension; 0: not negotiated
+	formats    []negotiatedFormat
+}
+
+// negotiatedFormat is a payload format that the viewer takes.
+type negotiatedFormat struct {
+	codec  webrtc.RTPCodecParameters
+	rtx    uint8 // payload type of its retransmissions
+	hasRTX bool
+}
+
+var _ webrtc.TrackLocal = (*Feed)(nil)
+
+// ID is the track id in the viewer's msid.
+func (f *Feed) ID() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.trackID
+}
+
+// StreamID is the stream id in the viewer's msid.
+func (f *Feed) StreamID() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.streamID
+}
+
+// SetMSID changes the stream and track id. The viewer learns of it with the
+// next description.
+func (f *Feed) SetMSID(streamID, trackID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.streamID, f.trackID = streamID, trackID
+}
+
+// RID is empty: a feed is never a simulcast layer.
+func (f *Feed) RID() string { return "" }
+
+// Kind is audio or video.
+func (f *Feed) Kind() webrtc.RTPCodecType { return f.kind }
+
+// SSRC is the synchronization source that the viewer sees; 0 until the sender
+// has been negotiated.
+func (f *Feed) SSRC() uint32 { return f.ssrc.Load() }
+
+// Source is what the feed sends, or nil.
+func (f *Feed) Source() *Source {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.source
+}
+
+// Sending reports whether packets of the present source are being forwarded: it
+// is false until the first one and, for video, until a key frame.
+func (f *Feed) Sending() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running
+}
+
+// SetSource chooses what the feed sends from now on; nil: nothing. Video begins
+// with a key frame, which is asked for. A source of the other kind is taken for
+// nil.
+func (f *Feed) SetSource(s *Source) {
+	if s != nil && s.kind != f.kind {
+		s = nil
+	}
+	f.moveMu.Lock()
+	defer f.moveMu.Unlock()
+	f.mu.Lock()
+	old := f.source
+	if old != s {
+		f.source, f.running = s, false
+	}
+	wanted := f.ready()
+	f.mu.Unlock()
+	if old == s {
+		return
+	}
+	if old != nil {
+		old.detach(f)
+	}
+	if s != nil {
+		s.attach(f)
+		if wanted {
+			s.RequestKeyFrame()
+		}
+	}
+}
+
+// ready reports whether the feed can send. f.mu is held.
+func (f *Feed) ready() bool { return f.connected && f.bound.writer != nil }
+
+func (f *Feed) setConnected(connected bool) {
+	f.mu.Lock()
+	f.connected = connected
+	f.running = false
+	source, ready := f.source, f.ready()
+	f.mu.Unlock()
+	if ready && source != nil {
+		source.RequestKeyFrame()
+	}
+}
+
+// Bind is called by Pion when the sender has been negotiated. It fails if the
+// viewer takes no codec of the feed's kind.
+func (f *Feed) Bind(context webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	b := bindingParameters{
+		id:      context.ID(),
+		writer:  context.WriteStream(),
+		ssrc:    uint32(context.SSRC()),
+		rtxSSRC: uint32(context.SSRCRetransmission()),
+		formats: negotiatedFormats(context.CodecParameters()),
+	}
+	for _, extension := range context.HeaderExtensions() {
+		if strings.EqualFold(extension.URI, audioLevelURI) && f.kind == webrtc.RTPCodecTypeAudio {
+			b.audioLevel = uint8(extension.ID)
+		}
+	}
+	if len(b.formats) == 0 {
+		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
+	}
+
+	chosen := b.formats[0].codec
+	f.mu.Lock()
+	source := f.source
+	f.mu.Unlock()
+	if source != nil {
+		if carrier := source.Carrier(); carrier != nil {
+			if match := matchFormat(b.formats, carrier.Codec().RTPCodecCapability); match != nil {
+				chosen = match.codec
+			}
+		}
+	}
+
+	f.mu.Lock()
+	f.bound = b
+	f.ssrc.Store(b.ssrc)
+	f.running, f.format = false, nil
+	source, ready := f.source, f.ready()
+	f.mu.Unlock()
+	if ready && source != nil {
+		source.RequestKeyFrame()
+	}
+	return chosen, nil
+}
+
+// Unbind is called by Pion when the sender is stopped.
+func (f *Feed) Unbind(context webrtc.TrackLocalContext) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bound.id != context.ID() {
+		return webrtc.ErrUnbindFailed
+	}
+	f.bound = bindingParameters{}
+	f.ssrc.Store(0)
+	f.running, f.format = false, nil
+	return nil
+}
+
+func negotiatedFormats(codecs []webrtc.RTPCodecParameters) []negotiatedFormat {
+	var formats []negotiatedFormat
+	for _, codec := range codecs {
+		if isRTX(codec.RTPCodecCapability) {
+			continue
+		}
+		n := negotiatedFormat{codec: codec}
+		for _, other := range codecs {
+			if apt, ok := associatedPayloadType(other.RTPCodecCapability); ok && apt == codec.PayloadType {
+				n.rtx, n.hasRTX = uint8(other.PayloadType), true
+			}
+		}
+		formats = append(formats, n)
+	}
+	return formats
+}
+
+func matchFormat(formats []negotiatedFormat, codec webrtc.RTPCodecCapability) *negotiatedFormat {
+	i := slices.IndexFunc(formats, func(n negotiatedFormat) bool {
+		return sameFormat(n.codec.RTPCodecCapability, codec)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &formats[i]
+}
+
+// forward writes a packet of s to the viewer, on the goroutine that delivers it.
+// header is that goroutine's scratch. It reports whether the feed waits for a
+// key frame.
+func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKey bool) {
+	f.mu.Lock()
+	if f.source != s || !f.ready() {
+		f.mu.Unlock()
+		return false
+	}
+	if f.format != out.format && !f.adopt(out.format) {
+		f.running = false
+		f.mu.Unlock()
+		f.counters.unsupported.Add(1)
+		return false
+	}
+	if !f.running && !f.begin(out) {
+		f.mu.Unlock()
+		f.counters.awaitingKey.Add(1)
+		return f.kind == webrtc.RTPCodecTypeVideo
+	}
+	if out.sequence < f.first {
+		f.mu.Unlock()
+		return false
+	}
+	sequence := out.sequence - f.offset
+	f.sequence.saw(sequence)
+	header.Version = 2
+	header.Marker = out.marker
+	header.PayloadType = uint8(f.payload.codec.PayloadType)
+	header.SequenceNumber = uint16(sequence)
+	header.Timestamp = out.timestamp + f.tsOffset
+	header.SSRC = f.bound.ssrc
+	if !out.late {
+		f.timestamp, f.sentAt = header.Timestamp, out.arrival
+	}
+	level := f.bound.audioLevel
+	writer := f.bound.writer
+	f.mu.Unlock()
+
+	header.Extension, header.ExtensionProfile, header.Extensions = false, 0, header.Extensions[:0]
+	if level != 0 && len(out.level) == 1 {
+		_ = header.SetExtension(level, out.level)
+	}
+	header.Padding, header.PaddingSize = false, 0
+	if len(out.payload) == 0 {
+		header.Padding, header.PaddingSize = true, 1
+	}
+	if _, err := writer.WriteRTP(header, out.payload); err != nil {
+		f.counters.writeErrors.Add(1)
+		return false
+	}
+	f.counters.packets.Add(1)
+	f.counters.bytes.Add(uint64(len(out.payload)))
+	return false
+}
+
+// adopt looks up what the viewer calls the format of the source. f.mu is held.
+func (f *Feed) adopt(to *format) bool {
+	match := matchFormat(f.bound.formats, to.codec.RTPCodecCapability)
+	if match == nil {
+		return false
+	}
+	f.format, f.payload = to, *match
+	return true
+}
+
+// begin starts or resumes the forwarding with a packet, if that can be a first
+// one. f.mu is held.
+func (f *Feed) begin(out *outgoing) bool {
+	if out.late || len(out.payload) == 0 || f.kind == webrtc.RTPCodecTypeVideo && !out.key {
+		return false
+	}
+	f.first = out.sequence
+	f.offset = out.sequence - f.sequence.highest - 1
+	next := f.timestamp
+	if f.sentAt != 0 {
+		next += elapsedTicks(out.arrival-f.sentAt, out.format.codec.ClockRate)
+	}
+	f.tsOffset = next - out.timestamp
+	f.running = true
+	f.counters.reportsPending.Store(1)
+	f.port.poke()
+	return true
+}
+
+// Stats reads the feed's counters.
+func (f *Feed) Stats() FeedStats {
+	c := &f.counters
+	return FeedStats{
+		Packets: c.packets.Load(), Bytes: c.bytes.Load(), WriteErrors: c.writeErrors.Load(),
+		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(),
+		NACKed: c.nacked.Load(), Retransmitted: c.retransmitted.Load(),
+		NACKMissed: c.nackMissed.Load(), NACKLimited: c.nackLimited.Load(), PLIs: c.plis.Load(),
+		FractionLost: uint8(c.reportedLoss.Load()), TotalLost: uint32(c.reportedTotal.Load()),
+		Jitter: time.Duration(c.reportedJitter.Load()), RTT: time.Duration(c.rtt.Load()),
+	}
+}

@@ -1,0 +1,108 @@
+package media
+
+import "encoding/binary"
+
+// packet is one RTP packet (RFC 3550 section 5.1), parsed in place: its slices
+// point into the buffer it was parsed from.
+type packet struct {
+	marker         bool
+	payloadType    uint8
+	sequence       uint16
+	timestamp      uint32
+	ssrc           uint32
+	payload        []byte // without padding
+	extension      []byte // body of the header extension, or nil
+	twoByteHeaders bool   // RFC 8285 section 4.3 instead of 4.2
+}
+
+const (
+	rtpHeaderSize         = 12
+	extensionOneByte      = 0xBEDE
+	extensionTwoByte      = 0x1000
+	extensionTwoByteMask  = 0xFFF0
+	extensionOneByteLimit = 15 // an id that ends the parsing
+)
+
+// parse reads a packet and reports whether it is well-formed.
+func (p *packet) parse(b []byte) bool {
+	if len(b) < rtpHeaderSize || b[0]>>6 != 2 {
+		return false
+	}
+	p.marker = b[1]&0x80 != 0
+	p.payloadType = b[1] & 0x7f
+	p.sequence = binary.BigEndian.Uint16(b[2:])
+	p.timestamp = binary.BigEndian.Uint32(b[4:])
+	p.ssrc = binary.BigEndian.Uint32(b[8:])
+	p.extension = nil
+
+	start := rtpHeaderSize + 4*int(b[0]&0x0f)
+	if b[0]&0x10 != 0 {
+		if len(b) < start+4 {
+			return false
+		}
+		profile := binary.BigEndian.Uint16(b[start:])
+		size := 4 * int(binary.BigEndian.Uint16(b[start+2:]))
+		start += 4
+		if len(b) < start+size {
+			return false
+		}
+		p.twoByteHeaders = profile&extensionTwoByteMask == extensionTwoByte
+		if p.twoByteHeaders || profile == extensionOneByte {
+			p.extension = b[start : start+size]
+		}
+		start += size
+	}
+	end := len(b)
+	if b[0]&0x20 != 0 {
+		if end == start {
+			return false
+		}
+		padding := int(b[end-1])
+		if padding == 0 || padding > end-start {
+			return false
+		}
+		end -= padding
+	}
+	if start > end {
+		return false
+	}
+	p.payload = b[start:end]
+	return true
+}
+
+// headerExtension finds the value of one header extension element (RFC 8285),
+// or nil. An id of 0 stands for an extension that was not negotiated.
+func (p *packet) headerExtension(id uint8) []byte {
+	if id == 0 {
+		return nil
+	}
+	for b := p.extension; len(b) > 0; {
+		if b[0] == 0 { // padding
+			b = b[1:]
+			continue
+		}
+		var element uint8
+		var size int
+		if p.twoByteHeaders {
+			if len(b) < 2 {
+				return nil
+			}
+			element, size = b[0], int(b[1])
+			b = b[2:]
+		} else {
+			element, size = b[0]>>4, int(b[0]&0x0f)+1
+			if element == extensionOneByteLimit {
+				return nil
+			}
+			b = b[1:]
+		}
+		if size > len(b) {
+			return nil
+		}
+		if element == id {
+			return b[:size]
+		}
+		b = b[size:]
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package media
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// RTCPWriter sends RTCP packets as one compound; *webrtc.PeerConnection is one.
+type RTCPWriter interface {
+	WriteRTCP([]rtcp.Packet) error
+}
+
+// PortOptions configures a Port.
+type PortOptions struct {
+	// Logger gets one line per event in the life of a stream; nil: none.
+	Logger *slog.Logger
+}
+
+// Port is the media side of one peer connection: the upstreams it receives, the
+// feeds it sends, and the one goroutine that sends its RTCP. Its methods are
+// safe for concurrent use, except where they say otherwise.
+type Port struct {
+	// Static.
+	log  *slog.Logger
+	ssrc uint32 // of the RTCP that no feed sends: receiver reports and feedback
+	done chan struct{}
+	wake chan struct{} // makes the reporter look at once; holds one token
+	wg   sync.WaitGroup
+
+	// Static after start.
+	rtcp RTCPWriter
+
+	connected atomic.Bool
+	upstreams atomic.Pointer[[]*Upstream] // copied on write under mu
+	feeds     atomic.Pointer[[]*Feed]     // copied on write under mu
+	twccID    atomic.Uint32               // negotiated id of the transport-wide sequence number; 0: none
+
+	// Owned by the goroutine of the SRTP session.
+	in packet
+
+	// Owned by the goroutine of the SRTCP session.
+	resend       rtp.Header
+	resendBuffer []byte
+
+	mu      sync.Mutex            // guards the rest up to the next comment
+	streams map[uint32]*rtpBuffer // of the SSRCs that Pion has opened
+	closed  bool
+
+	clockMu sync.Mutex
+	clock   ntpOffset // of the publisher at the other end
+
+	twccMu   sync.Mutex
+	twcc     *twcc.Recorder
+	twccHeld int // packets recorded since the last feedback
+	twccNext int64
+
+	// Owned by the reporter.
+	nextReport int64
+
+	rtt      atomic.Int64 // ns; 0: unknown
+	remb     atomic.Uint64
+	counters struct{ twccFeedback, unbound, rtcpErrors atomic.Uint64 }
+}
+
+func newPort(opts PortOptions) *Port {
+	p := &Port{
+		log:          opts.Logger,
+		ssrc:         rand.Uint32(),
+		done:         make(chan struct{}),
+		wake:         make(chan struct{}, 1),
+		resendBuffer: make([]byte, 2+maxPayload),
+		streams:      make(map[uint32]*rtpBuffer),
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.upstreams.Store(&[]*Upstream{})
+	p.feeds.Store(&[]*Feed{})
+	p.twcc = twcc.NewRecorder(p.ssrc)
+	return p
+}
+
+// start begins the reporter's goroutine, which Close ends.
+func (p *Port) start(w RTCPWriter) {
+	p.rtcp = w
+	p.wg.Go(p.report)
+}
+
+// Receive makes an Upstream of a track. It is to be called once for each track
+// that OnTrack gives; nothing else may read the track or its receiver. OnTrack
+// fires when the track is negotiated, which can be long before its first packet.
+func (p *Port) Receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) *Upstream {
+	u := newUpstream(p, track, receiver)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	own := p.streams[u.ssrc]
+	if p.closed || own == nil {
+		u.end()
+		return u
+	}
+	if u.transportCC != 0 {
+		p.twccID.Store(uint32(u.transportCC))
+	}
+	upstreams := append(slices.Clone(*p.upstreams.Load()), u)
+	p.upstreams.Store(&upstreams)
+	own.upstream.Store(&binding{upstream: u})
+	p.bindRetransmissions(u)
+	return u
+}
+
+// bindRetransmissions connects the retransmission stream of an upstream once
+// Pion knows it: at once when the description declares it, after its first
+// packet for a simulcast layer. p.mu is held.
+func (p *Port) bindRetransmissions(u *Upstream) {
+	if u.retransmissionsBound.Load() || !u.track.HasRTX() {
+		return
+	}
+	if b := p.streams[uint32(u.track.RtxSSRC())]; b != nil {
+		b.upstream.Store(&binding{upstream: u, retransmission: true})
+		u.retransmissionsBound.Store(true)
+	}
+}
+
+// NewFeed makes a feed to be added to the port's peer connection, where it stays
+// for good. Its stream and track id are what the viewer will see as msid.
+func (p *Port) NewFeed(kind webrtc.RTPCodecType, streamID, trackID string) *Feed {
+	f := &Feed{port: p, kind: kind, streamID: streamID, trackID: trackID, timestamp: rand.Uint32()}
+	f.sequence.highest, f.sequence.started = 1<<16|uint64(rand.Uint32N(1<<15)), true
+	f.connected = p.connected.Load()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	feeds := append(slices.Clone(*p.feeds.Load()), f)
+	p.feeds.Store(&feeds)
+	return f
+}
+
+// SetConnected says whether ICE and DTLS are up. Feeds send only then; when it
+// becomes true the sources of video feeds are asked for a key frame.
+func (p *Port) SetConnected(connected bool) {
+	if p.connected.Swap(connected) == connected {
+		return
+	}
+	for _, f := range *p.feeds.Load() {
+		f.setConnected(connected)
+	}
+	p.poke()
+}
+
+// Close ends the reporter, all upstreams, and takes all feeds from their
+// sources. It does not wait and may be called more than once. The peer
+// connection is to be closed first, outside of Pion's callbacks.
+func (p *Port) Close() {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.closed = true
+	close(p.done)
+	upstreams, feeds := *p.upstreams.Load(), *p.feeds.Load()
+	p.mu.Unlock()
+	for _, u := range upstreams {
+		u.end()
+	}
+	for _, f := range feeds {
+		f.SetSource(nil)
+	}
+}
+
+// Wait returns when the goroutines of a closed Port have ended.
+func (p *Port) Wait() { p.wg.Wait() }
+
+// Stats reads the port's counters.
+func (p *Port) Stats() PortStats {
+	return PortStats{
+		RTT:          time.Duration(p.rtt.Load()),
+		REMB:         p.remb.Load(),
+		TWCCFeedback: p.counters.twccFeedback.Load(),
+		Unbound:      p.counters.unbound.Load(),
+		RTCPErrors:   p.counters.rtcpErrors.Load(),
+	}
+}
+
+// forget drops a closed buffer and the upstream that it fed.
+func (p *Port) forget(b *rtpBuffer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.streams[b.ssrc] == b {
+		delete(p.streams, b.ssrc)
+	}
+	to := b.upstream.Load()
+	if to == nil || to.retransmission {
+		return
+	}
+	upstreams := slices.Clone(*p.upstreams.Load())
+	upstreams = slices.DeleteFunc(upstreams, func(u *Upstream) bool { return u == to.upstream })
+	p.upstreams.Store(&upstreams)
+}
+
+// poke makes the reporter look for something to send.
+func (p *Port) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// received handles one decrypted RTP packet on the goroutine of the SRTP
+// session; to is nil for a stream without an upstream.
+func (p *Port) received(raw []byte, to *binding) {
+	in := &p.in
+	if !in.parse(raw) {
+		if to != nil {
+			to.upstream.counters.malformed.Add(1)
+		}
+		return
+	}
+	now := monotonic()
+	if id := uint8(p.twccID.Load()); id != 0 {
+		if value := in.headerExtension(id); len(value) == 2 {
+			p.recordArrival(in.ssrc, uint16(value[0])<<8|uint16(value[1]), now)
+		}
+	}
+	if to == nil {
+		p.counters.unbound.Add(1)
+		return
+	}
+	to.upstream.received(in, to.retransmission, now)
+}

@@ -1,0 +1,198 @@
+package media
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+const (
+	reportInterval = int64(1e9)   // between receiver reports
+	twccInterval   = int64(100e6) // between transport-wide feedback packets
+	reporterIdle   = int64(5e9)   // when there is nothing to wait for
+	maxReports     = 31           // report blocks of one packet (RFC 3550 section 6.4.2)
+	maxSenders     = 8            // sender reports of one compound, so that it fits a datagram
+)
+
+// report is the reporter's goroutine. It wakes when it is poked and when
+// something it knows of is due.
+func (p *Port) report() {
+	timer := time.NewTimer(time.Duration(reportInterval))
+	defer timer.Stop()
+	var numbers []uint16
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-p.wake:
+		case <-timer.C:
+		}
+		now := monotonic()
+		next := now + reporterIdle
+		soon := func(at int64) {
+			if at != 0 {
+				next = min(next, at)
+			}
+		}
+		if p.connected.Load() {
+			p.sendSenderReports(now)
+			soon(p.sendReceiverReport(now))
+			soon(p.sendTransportFeedback(now))
+			for _, u := range *p.upstreams.Load() {
+				var at int64
+				numbers, at = p.sendNACK(u, numbers[:0], now)
+				soon(at)
+				soon(p.sendPLI(u, now))
+			}
+		}
+		timer.Reset(time.Duration(max(next-monotonic(), int64(time.Millisecond))))
+	}
+}
+
+func (p *Port) send(packets ...rtcp.Packet) {
+	if err := p.rtcp.WriteRTCP(packets); err != nil {
+		p.counters.rtcpErrors.Add(1)
+	}
+}
+
+// sendSenderReports sends those that are pending, each with the CNAME that the
+// description gives its SSRC: the stream id.
+func (p *Port) sendSenderReports(now int64) {
+	var compound []rtcp.Packet
+	var names rtcp.SourceDescription
+	flush := func() {
+		if len(compound) > 0 {
+			p.send(append(compound, &names)...)
+		}
+		compound, names = nil, rtcp.SourceDescription{}
+	}
+	for _, f := range *p.feeds.Load() {
+		sr, name := f.takeReport(now)
+		if sr == nil {
+			continue
+		}
+		compound = append(compound, sr)
+		names.Chunks = append(names.Chunks, rtcp.SourceDescriptionChunk{
+			Source: sr.SSRC,
+			Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: name}},
+		})
+		if len(compound) == maxSenders {
+			flush()
+		}
+	}
+	flush()
+}
+
+// sendReceiverReport reports on all upstreams, about once per second.
+func (p *Port) sendReceiverReport(now int64) (next int64) {
+	upstreams := *p.upstreams.Load()
+	if len(upstreams) == 0 {
+		return 0
+	}
+	if now < p.nextReport {
+		return p.nextReport
+	}
+	// RFC 3550 section 6.2: spread by a random factor, so that reports of many
+	// connections don't fall together.
+	p.nextReport = now + reportInterval*9/10 + rand.Int64N(reportInterval/5)
+	report := &rtcp.ReceiverReport{SSRC: p.ssrc}
+	for _, u := range upstreams {
+		if block, ok := u.receptionReport(now); ok && len(report.Reports) < maxReports {
+			report.Reports = append(report.Reports, block)
+		}
+	}
+	if len(report.Reports) > 0 {
+		p.send(report)
+	}
+	p.mu.Lock()
+	for _, u := range upstreams {
+		p.bindRetransmissions(u)
+	}
+	p.mu.Unlock()
+	return p.nextReport
+}
+
+func (u *Upstream) receptionReport(now int64) (rtcp.ReceptionReport, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	block, ok := u.receive.block(u.ssrc)
+	if ok && u.report.received {
+		block.LastSenderReport = u.report.compact
+		block.Delay = uint32((now - u.report.arrival) / 1000 * 65536 / 1_000_000)
+	}
+	return block, ok
+}
+
+// recordArrival notes a packet's transport-wide sequence number
+// (draft-holmer-rmcat-transport-wide-cc-extensions).
+func (p *Port) recordArrival(ssrc uint32, number uint16, now int64) {
+	p.twccMu.Lock()
+	first := p.twccHeld == 0
+	p.twccHeld++
+	p.twcc.Record(ssrc, number, now/1000)
+	if first && p.twccNext == 0 {
+		p.twccNext = now + twccInterval
+	}
+	p.twccMu.Unlock()
+	if first {
+		p.poke()
+	}
+}
+
+func (p *Port) sendTransportFeedback(now int64) (next int64) {
+	p.twccMu.Lock()
+	if p.twccHeld == 0 {
+		p.twccMu.Unlock()
+		return 0
+	}
+	if now < p.twccNext {
+		next = p.twccNext
+		p.twccMu.Unlock()
+		return next
+	}
+	packets := p.twcc.BuildFeedbackPacket()
+	p.twccHeld = 0
+	p.twccNext = now + twccInterval
+	p.twccMu.Unlock()
+	for _, packet := range packets {
+		p.send(packet)
+		p.counters.twccFeedback.Add(1)
+	}
+	return 0
+}
+
+// sendNACK asks for the packets that u misses. numbers is scratch space.
+func (p *Port) sendNACK(u *Upstream, numbers []uint16, now int64) (_ []uint16, next int64) {
+	u.mu.Lock()
+	numbers, givenUp, next := u.missing.due(numbers, now, p.rtt.Load())
+	unrepairable := u.missing.takeUnrepairable()
+	u.mu.Unlock()
+	u.counters.givenUp.Add(uint64(givenUp))
+	if len(numbers) > 0 {
+		u.counters.nacked.Add(uint64(len(numbers)))
+		p.send(&rtcp.TransportLayerNack{
+			SenderSSRC: p.ssrc, MediaSSRC: u.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(numbers),
+		})
+	}
+	if unrepairable {
+		if source := u.source.Load(); source != nil {
+			source.RequestKeyFrame()
+		}
+	}
+	return numbers, next
+}
+
+// sendPLI asks u for a key frame when its source needs one.
+func (p *Port) sendPLI(u *Upstream, now int64) (next int64) {
+	source := u.source.Load()
+	if source == nil || u.kind != keyFrameKind {
+		return 0
+	}
+	send, next := source.pollKeyFrame(u, now)
+	if send {
+		u.counters.plis.Add(1)
+		p.send(&rtcp.PictureLossIndication{SenderSSRC: p.ssrc, MediaSSRC: u.ssrc})
+	}
+	return next
+}

@@ -1,0 +1,117 @@
+package media
+
+import (
+	"encoding/binary"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+)
+
+const (
+	resendHistory  = 256         // packets whose last retransmission is remembered
+	resendInterval = int64(20e6) // least time between two retransmissions of a packet
+	resendRate     = 500         // retransmissions per second of a feed
+	resendBurst    = 200
+)
+
+// resendLimiter bounds what a viewer can make a feed send again.
+type resendLimiter struct {
+	recent [resendHistory]struct {
+		sequence uint64
+		at       int64
+	}
+	budget   int64 // in ns, each retransmission costs 1/resendRate s
+	budgetAt int64
+}
+
+// allow reports whether the packet may be sent again now, and notes that it is.
+func (l *resendLimiter) allow(sequence uint64, now, rtt int64) bool {
+	const cost, most = int64(1e9) / resendRate, int64(1e9) / resendRate * resendBurst
+	recent := &l.recent[sequence%resendHistory]
+	if recent.sequence == sequence && now-recent.at < max(rtt, resendInterval) {
+		return false
+	}
+	if l.budgetAt == 0 {
+		l.budget = most
+	} else {
+		l.budget = min(l.budget+now-l.budgetAt, most)
+	}
+	l.budgetAt = now
+	if l.budget < cost {
+		return false
+	}
+	l.budget -= cost
+	recent.sequence, recent.at = sequence, now
+	return true
+}
+
+// resend answers a generic NACK from the source's cache: as retransmissions
+// (RFC 4588) where the viewer has negotiated them, else as the same packets. It
+// runs on the goroutine of the SRTCP session, which owns header and buffer.
+func (f *Feed) resend(nacks []rtcp.NackPair, header *rtp.Header, buffer []byte, now int64) {
+	for _, pair := range nacks {
+		f.resendOne(pair.PacketID, header, buffer, now)
+		for bit := range uint16(16) {
+			if pair.LostPackets&(1<<bit) != 0 {
+				f.resendOne(pair.PacketID+bit+1, header, buffer, now)
+			}
+		}
+	}
+}
+
+func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now int64) {
+	f.counters.nacked.Add(1)
+	f.mu.Lock()
+	sequence := nearest(f.sequence.highest, number)
+	inSource := sequence + f.offset
+	if !f.running || !f.ready() || inSource < f.first || sequence > f.sequence.highest {
+		f.mu.Unlock()
+		f.counters.nackMissed.Add(1)
+		return
+	}
+	source := f.source
+	f.mu.Unlock()
+
+	info, size, ok := source.cached(inSource, buffer[2:])
+	if !ok || size == 0 {
+		f.counters.nackMissed.Add(1)
+		return
+	}
+
+	f.mu.Lock()
+	if f.source != source || !f.ready() || sequence+f.offset != inSource {
+		f.mu.Unlock()
+		f.counters.nackMissed.Add(1)
+		return
+	}
+	if !f.resends.allow(sequence, now, f.counters.rtt.Load()) {
+		f.mu.Unlock()
+		f.counters.nackLimited.Add(1)
+		return
+	}
+	*header = rtp.Header{
+		Version:        2,
+		Marker:         info.Marker,
+		PayloadType:    uint8(f.payload.codec.PayloadType),
+		SequenceNumber: uint16(sequence),
+		Timestamp:      info.Timestamp + f.tsOffset,
+		SSRC:           f.bound.ssrc,
+	}
+	payload := buffer[2 : 2+size]
+	if f.payload.hasRTX && f.bound.rtxSSRC != 0 {
+		binary.BigEndian.PutUint16(buffer, uint16(sequence))
+		payload = buffer[:2+size]
+		header.PayloadType = f.payload.rtx
+		header.SSRC = f.bound.rtxSSRC
+		header.SequenceNumber = f.rtxSequence
+		f.rtxSequence++
+	}
+	writer := f.bound.writer
+	f.mu.Unlock()
+
+	if _, err := writer.WriteRTP(header, payload); err != nil {
+		f.counters.writeErrors.Add(1)
+		return
+	}
+	f.counters.retransmitted.Add(1)
+}

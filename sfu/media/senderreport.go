@@ -1,0 +1,147 @@
+package media
+
+import "github.com/pion/rtcp"
+
+// senderReport is a sender report (RFC 3550 section 6.4.1) of a publisher.
+type senderReport struct {
+	received  bool
+	compact   uint32 // middle 32 bits of its NTP timestamp, for LSR
+	arrival   int64  // monotonic
+	timestamp uint32 // RTP
+	server    int64  // its NTP time, in the server's: ns since 1900
+}
+
+// sentReport remembers when a feed sent a report, by the middle 32 bits of the
+// NTP timestamp that its receiver will quote.
+type sentReport struct {
+	compact uint32
+	at      int64
+}
+
+// ntpEpoch is the package's epoch in ns since 1900-01-01.
+var ntpEpoch = epoch.UnixNano() + 2_208_988_800*1e9
+
+// ntpToNanoseconds turns a 32.32 NTP timestamp into ns since 1900.
+func ntpToNanoseconds(ntp uint64) int64 {
+	return int64(ntp>>32)*1e9 + int64((ntp&0xffffffff)*1e9>>32)
+}
+
+// nanosecondsToNTP is the inverse of ntpToNanoseconds.
+func nanosecondsToNTP(ns int64) uint64 {
+	return uint64(ns/1e9)<<32 | uint64(ns%1e9)<<32/1e9
+}
+
+const (
+	offsetWindow = int64(30e9)      // over which the least delay is looked for
+	offsetBucket = int64(5e9)       // in pieces of
+	offsetSlew   = int64(4_000_000) // ns per second by which the offset follows
+	offsetStep   = int64(1e9)       // difference from which on it jumps
+)
+
+// ntpOffset estimates what is to be added to a publisher's clock to get the
+// server's: the least difference between arrival and NTP time of its sender
+// reports over a window, which is the clock offset plus the least delay. There
+// is one for each connection of a publisher, so that its audio and video are
+// moved by the same amount and stay in sync whatever the jitter. It changes
+// slowly for the same reason: the reports of audio and video come at different
+// times, 5 s apart in the case of Chromium's audio.
+type ntpOffset struct {
+	buckets [offsetWindow / offsetBucket]struct {
+		number int64
+		least  int64
+	}
+	known  bool
+	offset int64
+	at     int64
+}
+
+// observe takes the NTP time (ns since 1900) of a report and its arrival
+// (monotonic), and returns that NTP time by the server's clock.
+func (o *ntpOffset) observe(ntp, arrival int64) int64 {
+	difference := ntpEpoch + arrival - ntp
+	if o.known && abs(difference-o.offset) > offsetStep+offsetWindow/1000 {
+		*o = ntpOffset{} // the publisher's clock was set
+	}
+	number := arrival / offsetBucket
+	bucket := &o.buckets[int(number%int64(len(o.buckets)))]
+	if !o.known || bucket.number != number {
+		bucket.number, bucket.least = number, difference
+	}
+	bucket.least = min(bucket.least, difference)
+	least := difference
+	for _, b := range o.buckets {
+		if b.number > number-int64(len(o.buckets)) && b.number <= number && (b.number != 0 || number < int64(len(o.buckets))) {
+			least = min(least, b.least)
+		}
+	}
+	if !o.known {
+		o.known, o.offset = true, least
+	} else {
+		most := (arrival - o.at) / 1000 * offsetSlew / 1_000_000
+		o.offset += min(max(least-o.offset, -most), most)
+	}
+	o.at = arrival
+	return ntp + o.offset
+}
+
+func abs(x int64) int64 {
+	if x < 0 {
+		return -x
+	}
+	return x
+}
+
+// reported takes a sender report about the upstream, on the goroutine of the
+// SRTCP session.
+func (u *Upstream) reported(sr *rtcp.SenderReport, now int64) {
+	ntp := ntpToNanoseconds(sr.NTPTime)
+	u.port.clockMu.Lock()
+	server := u.port.clock.observe(ntp, now)
+	u.port.clockMu.Unlock()
+	u.mu.Lock()
+	u.report = senderReport{
+		received: true, compact: uint32(sr.NTPTime >> 16), arrival: now, timestamp: sr.RTPTime, server: server,
+	}
+	u.mu.Unlock()
+	if source := u.source.Load(); source != nil {
+		source.reported(u)
+	}
+}
+
+// reportDue makes the reporter send a sender report for the feed.
+func (f *Feed) reportDue() {
+	f.counters.reportsPending.Store(1)
+	f.port.poke()
+}
+
+// takeReport translates the carrier's last sender report for the viewer: the
+// publisher's time by the server's clock, the feed's timestamp of the same
+// instant and the feed's own counts.
+func (f *Feed) takeReport(now int64) (*rtcp.SenderReport, string) {
+	if f.counters.reportsPending.Swap(0) == 0 {
+		return nil, ""
+	}
+	source := f.Source()
+	if source == nil {
+		return nil, ""
+	}
+	last, ok := source.lastReport()
+	if !ok {
+		return nil, ""
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.source != source || !f.running {
+		return nil, ""
+	}
+	sr := &rtcp.SenderReport{
+		SSRC:        f.bound.ssrc,
+		NTPTime:     nanosecondsToNTP(last.server),
+		RTPTime:     last.timestamp + f.tsOffset,
+		PacketCount: uint32(f.counters.packets.Load()),
+		OctetCount:  uint32(f.counters.bytes.Load()),
+	}
+	f.reports[f.reportIndex] = sentReport{compact: uint32(sr.NTPTime >> 16), at: now}
+	f.reportIndex = (f.reportIndex + 1) % len(f.reports)
+	return sr, f.streamID
+}
