@@ -1,0 +1,232 @@
+package sfu
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"skillsage/sfu/jsep"
+	"skillsage/sfu/media"
+)
+
+// gatherTimeout bounds the wait for the server's own candidates, which on one
+// muxed port are there at once.
+const gatherTimeout = 3 * time.Second
+
+// conn is one peer connection of a leg with its media. Its methods block on the
+// WebRTC stack and are called from one operation at a time, never from the
+// room's goroutine.
+type conn struct {
+	pc   *webrtc.PeerConnection
+	port *media.Port
+}
+
+// newConn opens a connection for a leg. The stack's callbacks only post.
+func (l *leg) newConn(withData bool) (*conn, error) {
+	e := l.room.engine
+	pc, port, err := e.api.NewPeerConnection(webrtc.Configuration{
+		Certificates:                []webrtc.Certificate{e.cert},
+		AlwaysNegotiateDataChannels: withData,
+		RTPHeaderEncryptionPolicy:   webrtc.RTPHeaderEncryptionPolicyDisable,
+	}, media.PortOptions{Logger: l.log})
+	if err != nil {
+		return nil, fmt.Errorf("opening a connection: %w", err)
+	}
+	c := &conn{pc: pc, port: port}
+	r := l.room
+	post := func(run func()) {
+		r.inbox.push(func() {
+			if l.conn == c && !l.dropped {
+				run()
+			}
+		})
+	}
+	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		if state == webrtc.PeerConnectionStateConnected {
+			c.port.SetConnected(true)
+		}
+		post(func() { l.onState(state) })
+	})
+	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+		mid := midOf(pc, receiver)
+		up := c.port.Receive(track, receiver)
+		post(func() { l.onUpstream(mid, up) })
+	})
+	pc.OnDataChannel(func(channel *webrtc.DataChannel) {
+		b := newBridge(channel)
+		post(func() { l.onDataChannel(b) })
+	})
+	return c, nil
+}
+
+func midOf(pc *webrtc.PeerConnection, receiver *webrtc.RTPReceiver) string {
+	for _, t := range pc.GetTransceivers() {
+		if t.Receiver() == receiver {
+			return t.Mid()
+		}
+	}
+	return ""
+}
+
+// close ends the connection and waits for all that works for it.
+func (c *conn) close() {
+	_ = c.pc.Close() // nothing can be done about a failing close
+	c.port.Close()
+	c.port.Wait()
+}
+
+// addSection adds a transceiver with a feed of its own. An empty mid lets the
+// client's next offer give it one.
+func (c *conn) addSection(s *section) error {
+	kind := kindOf(s.kind)
+	feed := c.port.NewFeed(kind, s.stream, s.track)
+	t, err := c.pc.AddTransceiverFromTrack(feed, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendrecv})
+	if err != nil {
+		return fmt.Errorf("adding %s: %w", s.kind, err)
+	}
+	if s.mid != "" {
+		if err := t.SetMid(s.mid); err != nil {
+			return fmt.Errorf("adding %s: %w", s.kind, err)
+		}
+	}
+	s.feed = feed
+	return nil
+}
+
+// onlyCodec keeps one codec and its retransmission format in what the server offers.
+func onlyCodec(t *webrtc.RTPTransceiver, name string) error {
+	all := t.Sender().GetParameters().Codecs
+	kept := slices.DeleteFunc(slices.Clone(all), func(c webrtc.RTPCodecParameters) bool {
+		return !strings.EqualFold(c.MimeType, t.Kind().String()+"/"+name)
+	})
+	for _, c := range all {
+		if !strings.EqualFold(c.MimeType, webrtc.MimeTypeRTX) {
+			continue
+		}
+		if slices.ContainsFunc(kept, func(k webrtc.RTPCodecParameters) bool {
+			return c.SDPFmtpLine == fmt.Sprintf("apt=%d", k.PayloadType)
+		}) {
+			kept = append(kept, c)
+		}
+	}
+	return t.SetCodecPreferences(kept)
+}
+
+// offerFirst makes the first offer of a connection and applies it: gathering
+// starts only then.
+func (c *conn) offerFirst(added []*section, codecs map[jsep.Kind]string) (webrtc.SessionDescription, error) {
+	for _, s := range added {
+		if err := c.addSection(s); err != nil {
+			return webrtc.SessionDescription{}, err
+		}
+	}
+	if err := c.preferCodecs(codecs); err != nil {
+		return webrtc.SessionDescription{}, err
+	}
+	desc, err := c.pc.CreateOffer(nil)
+	if err != nil {
+		return desc, fmt.Errorf("creating an offer: %w", err)
+	}
+	if err := c.pc.SetLocalDescription(desc); err != nil {
+		return desc, fmt.Errorf("applying the own offer: %w", err)
+	}
+	c.awaitCandidates()
+	return *c.pc.LocalDescription(), nil
+}
+
+// offerAgain makes a later offer without applying it: the stack has no rollback
+// (pion/webrtc#2133), so the offer is applied only together with its answer.
+func (c *conn) offerAgain(added []*section, codecs map[jsep.Kind]string) (webrtc.SessionDescription, error) {
+	for _, s := range added {
+		if err := c.addSection(s); err != nil {
+			return webrtc.SessionDescription{}, err
+		}
+	}
+	if err := c.preferCodecs(codecs); err != nil {
+		return webrtc.SessionDescription{}, err
+	}
+	desc, err := c.pc.CreateOffer(nil)
+	if err != nil {
+		return desc, fmt.Errorf("creating an offer: %w", err)
+	}
+	return desc, nil
+}
+
+// preferCodecs names the one codec of each kind that is not negotiated yet.
+func (c *conn) preferCodecs(codecs map[jsep.Kind]string) error {
+	for _, t := range c.pc.GetTransceivers() {
+		name := codecs[jsep.Kind(t.Kind().String())]
+		if name == "" {
+			continue
+		}
+		if err := onlyCodec(t, name); err != nil {
+			return fmt.Errorf("choosing %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// accept applies a client's answer to the offer out.
+func (c *conn) accept(out *offer, answer string) error {
+	if !out.first {
+		if err := c.pc.SetLocalDescription(out.desc); err != nil {
+			return fmt.Errorf("applying the own offer: %w", err)
+		}
+	}
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		return fmt.Errorf("the answer cannot be applied: %w", err)
+	}
+	return nil
+}
+
+// respond applies a client's offer and returns the stack's answer with all
+// candidates. added are the offer's new sections in its order.
+func (c *conn) respond(desc string, added []*section) (string, error) {
+	for _, s := range added {
+		mid := s.mid
+		s.mid = "" // the stack pairs new transceivers with new sections in order
+		err := c.addSection(s)
+		s.mid = mid
+		if err != nil {
+			return "", err
+		}
+	}
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: desc}); err != nil {
+		return "", fmt.Errorf("the offer cannot be applied: %w", err)
+	}
+	c.pair(added)
+	answer, err := c.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", fmt.Errorf("creating an answer: %w", err)
+	}
+	if err := c.pc.SetLocalDescription(answer); err != nil {
+		return "", fmt.Errorf("applying the own answer: %w", err)
+	}
+	c.awaitCandidates()
+	return c.pc.LocalDescription().SDP, nil
+}
+
+// pair gives every new section the feed of the transceiver that got its mid.
+func (c *conn) pair(added []*section) {
+	for _, t := range c.pc.GetTransceivers() {
+		for _, s := range added {
+			if s.mid == t.Mid() && t.Sender() != nil {
+				if feed, ok := t.Sender().Track().(*media.Feed); ok {
+					s.feed = feed
+				}
+			}
+		}
+	}
+}
+
+func (c *conn) awaitCandidates() {
+	timer := time.NewTimer(gatherTimeout)
+	defer timer.Stop()
+	select {
+	case <-webrtc.GatheringCompletePromise(c.pc):
+	case <-timer.C:
+	}
+}

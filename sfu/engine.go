@@ -1,0 +1,316 @@
+// Package sfu is the media relay: it ends every client's peer connections
+// itself and forwards between them, so that browsers written for peer-to-peer
+// calls meet a server without knowing it.
+//
+// A leg is the server's connection to one client in the name of one other
+// member. What a client sends on its legs are sources; every viewer of a source
+// gets it through a feed on a leg of its own. The package speaks session
+// descriptions and RTP, and knows nothing of how descriptions travel.
+package sfu
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+
+	"skillsage/sfu/jsep"
+	"skillsage/sfu/media"
+)
+
+// Options are an Engine's settings. The zero value of each field means its default.
+type Options struct {
+	Logger *slog.Logger
+	// UDPMux carries all media on one port. Nil lets every leg open its own.
+	UDPMux ice.UDPMux
+	// IncludeLoopback offers 127.0.0.1 too, for a server that only loopback reaches.
+	IncludeLoopback bool
+	// MaxLegs and MaxLegsPerRoom bound the connections; 0 is 4096 and 128.
+	MaxLegs, MaxLegsPerRoom int
+	// FirstAnswerTimeout is how long a far leg waits for a member that has never
+	// answered (a camera prompt, or a socket that never will); default 60 s.
+	FirstAnswerTimeout time.Duration
+	// AnswerTimeout is how long a member that has answered before may take; default 10 s.
+	AnswerTimeout time.Duration
+	// GlareTimeout is how long an offer that crossed the server's is held back
+	// before the client counts as impolite (RFC 8829 section 5.5); default 1.5 s.
+	GlareTimeout time.Duration
+	// ConnectTimeout is how long ICE and DTLS may take after an answer; default 30 s.
+	ConnectTimeout time.Duration
+	// VideoCodecs is the order of preference, by lower-case name; default jsep.DefaultVideo.
+	VideoCodecs []string
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&o.MaxLegs, 4096)
+	setDefault(&o.MaxLegsPerRoom, 128)
+	setDefault(&o.FirstAnswerTimeout, time.Minute)
+	setDefault(&o.AnswerTimeout, 10*time.Second)
+	setDefault(&o.GlareTimeout, 1500*time.Millisecond)
+	setDefault(&o.ConnectTimeout, 30*time.Second)
+	if len(o.VideoCodecs) == 0 {
+		o.VideoCodecs = jsep.DefaultVideo
+	}
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Outbox is where an Engine's descriptions and news go. Its methods are called
+// on a room's goroutine, must not block, and keep the order of the calls.
+type Outbox interface {
+	// Send hands a description of kind "offer" or "answer" to member to, in the name of from.
+	Send(room, to, from string, screen bool, kind, sdp string)
+	// State tells what became of member's leg towards peer: "connected",
+	// "disconnected", "failed", "closed"; "rehome" when the call between member
+	// (who offered) and peer must be made anew; "refused" when a description of
+	// member's was found bad only after it had been taken.
+	State(room, member, peer string, screen bool, state, reason string)
+}
+
+// Stats counts what an Engine does; read by Engine.Stats.
+type Stats struct {
+	Rooms, Legs                     int
+	LegsOpened, LegsRefused         uint64
+	OffersHeld, Glares              uint64
+	OffersUnanswered                uint64
+	Rehomed, Refilled               uint64
+	LateAnswers, CandidatesDropped  uint64
+	DataChannels, DataChannelsLost  uint64
+	LegsFailed, LegsConnected       uint64
+	UpstreamsStarted, CarrierSwitch uint64
+}
+
+// Engine is the relay. All methods may be called from any goroutine and never block,
+// except New and Close.
+type Engine struct {
+	opts   Options
+	log    *slog.Logger
+	api    *media.API
+	cert   webrtc.Certificate
+	outbox Outbox
+	count  counters
+
+	mu     sync.Mutex
+	rooms  map[string]*room // guarded by mu
+	closed bool             // guarded by mu
+	wg     sync.WaitGroup   // rooms' goroutines
+}
+
+type counters struct {
+	legs                                                                    atomic.Int64
+	opened, refused, held, glares, unanswered, rehomed, refilled, late      atomic.Uint64
+	candidatesDropped, channels, channelsLost, failed, connected, ups, swit atomic.Uint64
+}
+
+// New makes an Engine. SetOutbox must follow before the first Join.
+func New(opts Options) (*Engine, error) {
+	opts.setDefaults()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("sfu: certificate key: %w", err)
+	}
+	cert, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return nil, fmt.Errorf("sfu: certificate: %w", err)
+	}
+	api, err := newAPI(&opts)
+	if err != nil {
+		return nil, fmt.Errorf("sfu: %w", err)
+	}
+	return &Engine{opts: opts, log: opts.Logger, api: api, cert: *cert, rooms: make(map[string]*room)}, nil
+}
+
+// newAPI sets the transports up: one UDP port, no mDNS (five goroutines a
+// connection, and nothing here resolves names), the browser as DTLS client so
+// that the server's preference of AES-GCM wins.
+func newAPI(opts *Options) (*media.API, error) {
+	settings := webrtc.SettingEngine{LoggerFactory: stackLogger{opts.Logger}}
+	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	settings.SetICETimeouts(5*time.Second, 15*time.Second, 2*time.Second)
+	settings.SetIncludeLoopbackCandidate(opts.IncludeLoopback)
+	settings.DisableActiveTCP(true)
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	if opts.UDPMux != nil {
+		settings.SetICEUDPMux(opts.UDPMux)
+	}
+	if err := settings.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
+		return nil, err
+	}
+	return media.NewAPI(settings)
+}
+
+// SetOutbox says where descriptions go; call it once, before the first Join.
+func (e *Engine) SetOutbox(outbox Outbox) { e.outbox = outbox }
+
+// Join makes member known in a room. Joining again changes only the role.
+func (e *Engine) Join(roomID, memberID, role string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
+	r := e.rooms[roomID]
+	if r == nil {
+		r = newRoom(e, roomID)
+		e.rooms[roomID] = r
+		e.wg.Go(r.run)
+	}
+	if !r.present[memberID] {
+		r.present[memberID] = true
+	}
+	r.inbox.push(func() { r.join(memberID, role) })
+}
+
+// Leave ends every leg of and towards member. The room ends with its last member.
+func (e *Engine) Leave(roomID, memberID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.rooms[roomID]
+	if r == nil || !r.present[memberID] {
+		return
+	}
+	delete(r.present, memberID)
+	last := len(r.present) == 0
+	if last {
+		delete(e.rooms, roomID)
+	}
+	r.inbox.push(func() {
+		r.leave(memberID)
+		r.ending = r.ending || last
+	})
+}
+
+func (e *Engine) room(id string) *room {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rooms[id]
+}
+
+// errBusy answers a client whose room has more waiting than it can work off.
+var errBusy = errors.New("the room is busy: too many signals are waiting")
+
+// Signal takes a description or another `signal` of a client. kind is the
+// signal's type; for offers and answers sdp is the description, for other kinds
+// payload is the signal as JSON. An error is about the client's input, or says
+// that a limit is reached, and nothing has changed then.
+func (e *Engine) Signal(roomID, from, to string, screen bool, kind, sdp string, payload []byte) error {
+	r := e.room(roomID)
+	if r == nil {
+		return nil
+	}
+	key := legKey{client: from, peer: to, screen: screen}
+	switch kind {
+	case "offer", "answer":
+		desc, err := jsep.Parse(sdp)
+		if err != nil {
+			return err
+		}
+		if len(desc.Sections) == 0 {
+			return nil // a stray offer of a connection without tracks: dies quietly
+		}
+		if kind == "answer" {
+			return r.submit(func() { r.onAnswer(key, desc) })
+		}
+		return r.submit(func() { r.onOffer(key, desc) })
+	case "candidate":
+		return e.Candidate(roomID, from, to, screen, payload)
+	case "renegotiate":
+		return r.submit(func() { r.onRenegotiate(key) })
+	case "transceiverRequest":
+		wanted, err := parseTransceiverRequest(payload)
+		if err != nil {
+			return err
+		}
+		return r.submit(func() { r.onTransceiverRequest(key, wanted) })
+	}
+	return nil
+}
+
+// Candidate takes a client's ICE candidate, an RTCIceCandidateInit as JSON.
+func (e *Engine) Candidate(roomID, from, to string, screen bool, candidate []byte) error {
+	r := e.room(roomID)
+	if r == nil {
+		return nil
+	}
+	init, usable, err := parseCandidate(candidate)
+	if err != nil {
+		return err
+	}
+	if !usable {
+		return nil
+	}
+	key := legKey{client: from, peer: to, screen: screen}
+	return r.submit(func() { r.onCandidate(key, init) })
+}
+
+// ScreenShareStatus says that member began or ended its screen share.
+func (e *Engine) ScreenShareStatus(roomID, memberID string, sharing bool) {
+	if r := e.room(roomID); r != nil {
+		_ = r.submit(func() { r.onScreenShareStatus(memberID, sharing) })
+	}
+}
+
+// HasLegs tells whether a room has any leg.
+func (e *Engine) HasLegs(roomID string) bool {
+	r := e.room(roomID)
+	return r != nil && r.legCount.Load() > 0
+}
+
+// Stats returns the present counts.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	rooms := len(e.rooms)
+	e.mu.Unlock()
+	c := &e.count
+	return Stats{
+		Rooms: rooms, Legs: int(c.legs.Load()),
+		LegsOpened: c.opened.Load(), LegsRefused: c.refused.Load(),
+		OffersHeld: c.held.Load(), Glares: c.glares.Load(), OffersUnanswered: c.unanswered.Load(),
+		Rehomed: c.rehomed.Load(), Refilled: c.refilled.Load(), LateAnswers: c.late.Load(),
+		CandidatesDropped: c.candidatesDropped.Load(),
+		DataChannels:      c.channels.Load(), DataChannelsLost: c.channelsLost.Load(),
+		LegsFailed: c.failed.Load(), LegsConnected: c.connected.Load(),
+		UpstreamsStarted: c.ups.Load(), CarrierSwitch: c.swit.Load(),
+	}
+}
+
+// Close ends every room and waits for their goroutines, or for ctx.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	if !e.closed {
+		e.closed = true
+		for id, r := range e.rooms {
+			delete(e.rooms, id)
+			r.inbox.push(r.end)
+		}
+	}
+	e.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		e.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("sfu: rooms still open: %w", ctx.Err())
+	}
+}

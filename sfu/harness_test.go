@@ -1,0 +1,394 @@
+package sfu
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// call is an interview on a real engine with Pion clients that behave like the
+// browsers of a peer-to-peer application: the test's counterpart of a page.
+type call struct {
+	t      *testing.T
+	engine *Engine
+
+	mu      sync.Mutex
+	clients map[string]*client
+	states  []string
+	order   []string // "to<from kind" of everything the engine sent
+}
+
+func newCall(t *testing.T, opts Options) *call {
+	t.Helper()
+	opts.IncludeLoopback = true
+	if os.Getenv("SFU_LOG") != "" {
+		opts.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	engine, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &call{t: t, engine: engine, clients: make(map[string]*client)}
+	engine.SetOutbox(c)
+	t.Cleanup(func() {
+		c.mu.Lock()
+		clients := c.clients
+		c.clients = map[string]*client{}
+		c.mu.Unlock()
+		for _, p := range clients {
+			p.close()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := engine.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if n := engine.Stats().Legs; n != 0 {
+			t.Errorf("%d legs left after Close", n)
+		}
+	})
+	return c
+}
+
+func (c *call) Send(_, to, from string, screen bool, kind, sdp string) {
+	c.mu.Lock()
+	p := c.clients[to]
+	c.order = append(c.order, fmt.Sprintf("%s<%s %s", to, from, kind))
+	c.mu.Unlock()
+	if p != nil {
+		p.inbox <- message{from, screen, kind, sdp}
+	}
+}
+
+func (c *call) State(_, member, peer string, screen bool, state, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.states = append(c.states, fmt.Sprintf("%s %s>%s %v", state, member, peer, screen))
+}
+
+func (c *call) sent() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.order...)
+}
+
+func (c *call) hasState(state string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.states {
+		if s == state {
+			return true
+		}
+	}
+	return false
+}
+
+type message struct {
+	from   string
+	screen bool
+	kind   string
+	sdp    string
+}
+
+type clientKey struct {
+	peer   string
+	screen bool
+}
+
+// client is one socket's page.
+type client struct {
+	call   *call
+	id     string
+	role   string
+	inbox  chan message
+	done   chan struct{}
+	wg     sync.WaitGroup
+	silent atomic.Bool // never answers
+	stream string
+
+	mu       sync.Mutex
+	pcs      map[clientKey]*webrtc.PeerConnection
+	received map[string]*atomic.Uint64 // "peer kind stream"
+	streams  map[string]bool
+	offers   int
+}
+
+func (c *call) join(id, role string) *client {
+	p := &client{
+		call: c, id: id, role: role, stream: "camera-" + id,
+		inbox: make(chan message, 1024), done: make(chan struct{}),
+		pcs: make(map[clientKey]*webrtc.PeerConnection), received: make(map[string]*atomic.Uint64), streams: make(map[string]bool),
+	}
+	c.mu.Lock()
+	c.clients[id] = p
+	c.mu.Unlock()
+	p.wg.Go(p.run)
+	c.engine.Join("room", id, role)
+	return p
+}
+
+func (p *client) leave() {
+	p.call.mu.Lock()
+	delete(p.call.clients, p.id)
+	p.call.mu.Unlock()
+	p.call.engine.Leave("room", p.id)
+	p.close()
+}
+
+func (p *client) close() {
+	close(p.done)
+	p.mu.Lock()
+	pcs := p.pcs
+	p.pcs = map[clientKey]*webrtc.PeerConnection{}
+	p.mu.Unlock()
+	for _, pc := range pcs {
+		_ = pc.GracefulClose()
+	}
+	p.wg.Wait()
+}
+
+func (p *client) run() {
+	for {
+		select {
+		case <-p.done:
+			return
+		case m := <-p.inbox:
+			if m.kind == "offer" {
+				p.mu.Lock()
+				p.offers++
+				p.mu.Unlock()
+				if !p.silent.Load() {
+					p.onOffer(m)
+				}
+			} else if m.kind == "answer" {
+				p.onAnswer(m)
+			}
+		}
+	}
+}
+
+func (p *client) offersSeen() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offers
+}
+
+// connection returns the page's connection for a peer, made if need be with
+// the page's tracks.
+func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
+	p.mu.Lock()
+	pc := p.pcs[key]
+	p.mu.Unlock()
+	if pc != nil {
+		return pc
+	}
+	engine := &webrtc.MediaEngine{}
+	if err := engine.RegisterDefaultCodecs(); err != nil {
+		p.call.t.Error(err)
+	}
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		p.call.t.Error(err)
+		return nil
+	}
+	p.mu.Lock()
+	p.pcs[key] = pc
+	p.mu.Unlock()
+	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+		if c != nil {
+			raw, _ := json.Marshal(c.ToJSON())
+			_ = p.call.engine.Candidate("room", p.id, key.peer, key.screen, raw)
+		}
+	})
+	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		name := fmt.Sprintf("%s %s", key.peer, track.Kind())
+		if key.screen {
+			name += " screen"
+		}
+		p.mu.Lock()
+		counter := p.received[name]
+		if counter == nil {
+			counter = &atomic.Uint64{}
+			p.received[name] = counter
+		}
+		p.streams[track.StreamID()] = true
+		p.mu.Unlock()
+		p.wg.Go(func() {
+			buf := make([]byte, 1500)
+			for {
+				if _, _, err := track.Read(buf); err != nil {
+					return
+				}
+				counter.Add(1)
+			}
+		})
+	})
+	if tracks {
+		p.addTracks(pc, p.stream, "audio", "video")
+	}
+	return pc
+}
+
+// addTracks adds tracks of one stream and keeps sending on them until the
+// sender is stopped. It returns a function that stops the sending alone.
+func (p *client) addTracks(pc *webrtc.PeerConnection, stream string, kinds ...string) (stop func()) {
+	ended := make(chan struct{})
+	for _, kind := range kinds {
+		mime, size := webrtc.MimeTypeVP8, 900
+		if kind == "audio" {
+			mime, size = webrtc.MimeTypeOpus, 80
+		}
+		track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mime}, kind+"-"+stream, stream)
+		if err != nil {
+			p.call.t.Error(err)
+			return
+		}
+		sender, err := pc.AddTrack(track)
+		if err != nil {
+			p.call.t.Error(err)
+			return
+		}
+		p.wg.Go(func() {
+			for {
+				if _, _, err := sender.ReadRTCP(); err != nil {
+					return
+				}
+			}
+		})
+		p.wg.Go(func() {
+			ticker := time.NewTicker(20 * time.Millisecond)
+			defer ticker.Stop()
+			for n := 0; ; n++ {
+				select {
+				case <-p.done:
+					return
+				case <-ended:
+					return
+				case <-ticker.C:
+					data := make([]byte, size)
+					for i := range data {
+						data[i] = byte(rand.Uint32())
+					}
+					if kind == "video" {
+						if n%10 == 0 { // a VP8 key frame (RFC 6386 section 9.1)
+							copy(data, []byte{0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00})
+						} else {
+							copy(data, []byte{0x11, 0x02, 0x00})
+						}
+					}
+					_ = track.WriteSample(media.Sample{Data: data, Duration: 20 * time.Millisecond})
+				}
+			}
+		})
+	}
+	return sync.OnceFunc(func() { close(ended) })
+}
+
+func (p *client) offer(peer string) { p.offerOn(clientKey{peer, false}, true) }
+
+func (p *client) offerOn(key clientKey, tracks bool) {
+	pc := p.connection(key, tracks)
+	desc, err := pc.CreateOffer(nil)
+	if err == nil {
+		err = pc.SetLocalDescription(desc)
+	}
+	if err == nil {
+		err = p.call.engine.Signal("room", p.id, key.peer, key.screen, "offer", desc.SDP, nil)
+	}
+	if err != nil {
+		p.call.t.Errorf("%s offers to %s: %v", p.id, key.peer, err)
+	}
+}
+
+func (p *client) onOffer(m message) {
+	pc := p.connection(clientKey{m.from, m.screen}, !m.screen)
+	err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: m.sdp})
+	var desc webrtc.SessionDescription
+	if err == nil {
+		desc, err = pc.CreateAnswer(nil)
+	}
+	if err == nil {
+		err = pc.SetLocalDescription(desc)
+	}
+	if err == nil {
+		err = p.call.engine.Signal("room", p.id, m.from, m.screen, "answer", desc.SDP, nil)
+	}
+	if err != nil {
+		p.call.t.Logf("%s answers %s: %v", p.id, m.from, err)
+	}
+}
+
+func (p *client) onAnswer(m message) {
+	p.mu.Lock()
+	pc := p.pcs[clientKey{m.from, m.screen}]
+	p.mu.Unlock()
+	if pc == nil {
+		return
+	}
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.sdp}); err != nil {
+		p.call.t.Logf("%s takes the answer of %s: %v", p.id, m.from, err)
+	}
+}
+
+// closeConnection closes a connection without a word, as stopping a share does.
+func (p *client) closeConnection(peer string, screen bool) {
+	p.mu.Lock()
+	key := clientKey{peer, screen}
+	pc := p.pcs[key]
+	delete(p.pcs, key)
+	p.mu.Unlock()
+	_ = pc.GracefulClose()
+}
+
+func (p *client) count(name string) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.received[name]; c != nil {
+		return c.Load()
+	}
+	return 0
+}
+
+// receives waits until the named media has gone on arriving.
+func (p *client) receives(names ...string) {
+	p.call.t.Helper()
+	for _, name := range names {
+		before := p.count(name)
+		p.call.eventually(fmt.Sprintf("%s receives %s", p.id, name), func() bool { return p.count(name) > before+15 })
+	}
+}
+
+// gets is receives for audio and video of a peer.
+func (p *client) gets(peer string) {
+	p.call.t.Helper()
+	p.receives(peer+" audio", peer+" video")
+}
+
+func (c *call) eventually(what string, ok func() bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("not in time: %s\nstates: %v\nsent: %v", what, c.states, c.sent())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,161 @@
+package jsep
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+)
+
+// Sanitize renders the description for the leg's own WebRTC stack. Every media
+// section becomes sendrecv, because the stack treats other directions as
+// commands (it stops an inactive transceiver for good) while the relay keeps
+// directions itself; a section that sends nothing loses its a=ssrc lines, so
+// that no receiver is started for it; of the formats only the chosen codec and
+// its RTX remain (all of them where chosen returns nil: the section will be
+// rejected); candidates are taken out, they go their own bounded way.
+func (d *Description) Sanitize(chosen func(*Section) *Codec) (string, error) {
+	out := *d.parsed
+	out.Attributes = withoutDirections(d.parsed.Attributes)
+	out.MediaDescriptions = make([]*sdp.MediaDescription, len(d.parsed.MediaDescriptions))
+	for i, media := range d.parsed.MediaDescriptions {
+		section := &d.Sections[i]
+		clean := *media
+		if section.Kind == Application {
+			clean.Attributes = slices.DeleteFunc(slices.Clone(media.Attributes), isCandidate)
+		} else {
+			codec := chosen(section)
+			if codec != nil {
+				clean.MediaName.Formats = formats(codec)
+			}
+			clean.Attributes = append(cleanAttributes(media.Attributes, section, codec), sdp.Attribute{Key: "sendrecv"})
+		}
+		out.MediaDescriptions[i] = &clean
+	}
+	text, err := out.Marshal()
+	if err != nil {
+		return "", fmt.Errorf("sdp cannot be written again: %w", err)
+	}
+	return string(text), nil
+}
+
+func formats(codec *Codec) []string {
+	list := []string{strconv.Itoa(int(codec.PayloadType))}
+	if codec.RTX != 0 {
+		list = append(list, strconv.Itoa(int(codec.RTX)))
+	}
+	return list
+}
+
+func withoutDirections(attributes []sdp.Attribute) []sdp.Attribute {
+	return slices.DeleteFunc(slices.Clone(attributes), func(a sdp.Attribute) bool { return isDirection(a) || isCandidate(a) })
+}
+
+func isDirection(a sdp.Attribute) bool {
+	return a.Value == "" && (a.Key == "sendrecv" || a.Key == "sendonly" || a.Key == "recvonly" || a.Key == "inactive")
+}
+
+func isCandidate(a sdp.Attribute) bool {
+	return a.Key == "candidate" || a.Key == "end-of-candidates"
+}
+
+func cleanAttributes(attributes []sdp.Attribute, section *Section, codec *Codec) []sdp.Attribute {
+	sends := section.Direction.Send && !section.Rejected
+	kept := make([]sdp.Attribute, 0, len(attributes))
+	for _, a := range attributes {
+		switch a.Key {
+		case "ssrc", "ssrc-group", "msid", "rid", "simulcast":
+			if !sends {
+				continue
+			}
+		case "rtpmap", "fmtp", "rtcp-fb":
+			if codec != nil && !ofCodec(a.Value, codec) {
+				continue
+			}
+		}
+		if isDirection(a) || isCandidate(a) {
+			continue
+		}
+		kept = append(kept, a)
+	}
+	return kept
+}
+
+// ofCodec tells whether an rtpmap, fmtp or rtcp-fb value speaks of that codec,
+// its RTX or, for feedback, of every payload type.
+func ofCodec(value string, codec *Codec) bool {
+	first, _, _ := strings.Cut(value, " ")
+	if first == "*" {
+		return true
+	}
+	pt, err := strconv.ParseUint(first, 10, 7)
+	return err == nil && (uint8(pt) == codec.PayloadType || (codec.RTX != 0 && uint8(pt) == codec.RTX))
+}
+
+// Local is the relay's decision for one m= section of a description it sends.
+type Local struct {
+	Send, Recv bool
+	Reject     bool // port 0 (RFC 8829 section 5.3.1)
+}
+
+// Rewrite turns a description made by the leg's WebRTC stack into the one the
+// client gets: the relay's directions, no sources announced where nothing is
+// sent, and no candidates for a second component that RTCP multiplexing never
+// uses. A section that decide does not know keeps what the stack wrote.
+func Rewrite(text string, decide func(mid string) (Local, bool)) (string, error) {
+	parsed := &sdp.SessionDescription{}
+	if err := parsed.UnmarshalString(text); err != nil {
+		return "", fmt.Errorf("own description does not parse: %w", err)
+	}
+	var rejected []string
+	for _, media := range parsed.MediaDescriptions {
+		media.Attributes = slices.DeleteFunc(media.Attributes, isRTCPCandidate)
+		mid, _ := media.Attribute("mid")
+		local, known := decide(mid)
+		if !known {
+			continue
+		}
+		if local.Reject {
+			media.MediaName.Port.Value = 0
+			rejected = append(rejected, mid)
+		}
+		if media.MediaName.Media == string(Application) {
+			continue
+		}
+		direction := Direction{Send: local.Send && !local.Reject, Recv: local.Recv && !local.Reject}
+		media.Attributes = slices.DeleteFunc(media.Attributes, func(a sdp.Attribute) bool {
+			return isDirection(a) || (!direction.Send && (a.Key == "ssrc" || a.Key == "ssrc-group" || a.Key == "msid"))
+		})
+		media.Attributes = append(media.Attributes, sdp.Attribute{Key: direction.String()})
+	}
+	if len(rejected) > 0 {
+		unbundle(parsed, rejected)
+	}
+	out, err := parsed.Marshal()
+	if err != nil {
+		return "", fmt.Errorf("own description cannot be written: %w", err)
+	}
+	return string(out), nil
+}
+
+// isRTCPCandidate matches candidates of component 2.
+func isRTCPCandidate(a sdp.Attribute) bool {
+	if a.Key != "candidate" {
+		return false
+	}
+	fields := strings.Fields(a.Value)
+	return len(fields) > 1 && fields[1] == "2"
+}
+
+// unbundle takes rejected sections out of the BUNDLE group (RFC 9143 section 7.3.3).
+func unbundle(parsed *sdp.SessionDescription, rejected []string) {
+	for i, a := range parsed.Attributes {
+		if a.Key != "group" || !strings.HasPrefix(a.Value, "BUNDLE") {
+			continue
+		}
+		mids := slices.DeleteFunc(strings.Fields(a.Value), func(mid string) bool { return slices.Contains(rejected, mid) })
+		parsed.Attributes[i].Value = strings.Join(mids, " ")
+	}
+}

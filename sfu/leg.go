@@ -1,0 +1,275 @@
+package sfu
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"skillsage/sfu/jsep"
+	"skillsage/sfu/media"
+)
+
+// maxSections bounds the m= sections of a leg: every camera that a client opens
+// anew takes two more, and a description only ever grows (RFC 8829 section 5.2.2).
+const maxSections = 16
+
+// leg is the server's connection to one client in the name of one peer. Owned
+// by the room's goroutine; conn's own methods are called from operations.
+type leg struct {
+	// Static.
+	key    legKey
+	room   *room
+	client *member
+	log    *slog.Logger
+
+	conn      *conn // nil before the first exchange and while parked
+	dropped   bool
+	connected bool // ICE and DTLS are up
+
+	sections []*section // in the order of their creation
+	codecs   map[jsep.Kind]string
+	streams  streams
+
+	// What the client said.
+	held          *jsep.Description // an offer that has no answer yet
+	heldSince     time.Time
+	applied       *jsep.Description // its latest description that the stack has
+	published     *jsep.Description // the one that pubs was made from
+	pubs          [slots]publication
+	upstreams     map[string]*media.Upstream // by mid
+	clientOffered bool                       // the client, not the server, opened this leg
+
+	// What the server says.
+	out       *offer            // the one offer without an answer
+	answer    *jsep.Description // taken, waiting for the stack
+	wantFirst bool              // the server must open this leg
+	wantOffer bool              // a re-offer is asked for, whatever has changed
+	wantData  bool              // a data channel section is needed
+	ask       []jsep.Kind       // sections to add so that the client can attach new tracks
+	parked    bool              // given up until a late answer shows that somebody is there
+	restarts  int               // times the server has opened it again
+
+	busy        bool // an operation on the stack is running
+	established bool // one exchange is complete
+	connectBy   time.Time
+
+	candidates      []webrtc.ICECandidateInit
+	candidatesAdded int
+
+	refill   refill
+	channels []*bridge
+}
+
+// publication is what fills one slot of a leg.
+type publication struct {
+	source        *source
+	mid           string
+	stream, track string // ids for the msid that viewers get
+}
+
+// section is one m= section of a leg.
+type section struct {
+	mid      string
+	kind     jsep.Kind
+	slot     int    // what the server sends in it, -1 for nothing ever
+	stream   string // msid that the feed was made with
+	track    string
+	feed     *media.Feed
+	wantRecv bool       // the client may send in it
+	local    jsep.Local // as last agreed
+	remote   jsep.Direction
+	agreed   bool // it stands in a description that both sides have
+	refused  bool // the client would not receive what was offered last
+}
+
+// offer is a server's offer that waits for its answer.
+type offer struct {
+	first  bool // already applied to the stack, with a connection of its own
+	desc   webrtc.SessionDescription
+	locals map[string]jsep.Local
+	mids   []string
+	sent   time.Time
+}
+
+func newLeg(r *room, client, peer *member, key legKey) *leg {
+	l := &leg{
+		key: key, room: r, client: client,
+		log:       r.log.With("member", client.id, "peer", peer.id, "screen", key.screen),
+		codecs:    make(map[jsep.Kind]string),
+		upstreams: make(map[string]*media.Upstream),
+	}
+	r.order = append(r.order, l)
+	return l
+}
+
+func (l *leg) opposite() *leg { return l.room.legs[l.key.opposite()] }
+
+// description is what the client last said about what it sends.
+func (l *leg) description() *jsep.Description {
+	if l.held != nil {
+		return l.held
+	}
+	return l.applied
+}
+
+func (l *leg) section(mid string) *section {
+	for _, s := range l.sections {
+		if s.mid == mid {
+			return s
+		}
+	}
+	return nil
+}
+
+// inSlot is the section that the server sends a slot's media in, nil if none.
+func (l *leg) inSlot(slot int) *section {
+	for _, s := range l.sections {
+		if s.slot == slot {
+			return s
+		}
+	}
+	return nil
+}
+
+// codec is the one codec of a kind on this leg: what the other side of the call
+// already uses if the client has it, else the first of the policy.
+func (l *leg) codec(s *jsep.Section) *jsep.Codec {
+	prefer := l.codecs[s.Kind]
+	if prefer == "" {
+		if opp := l.opposite(); opp != nil {
+			prefer = opp.codecs[s.Kind]
+		}
+	}
+	codec := jsep.Choose(s, l.room.engine.opts.VideoCodecs, prefer)
+	if codec != nil && l.codecs[s.Kind] == "" {
+		l.codecs[s.Kind] = codec.Name
+	}
+	if codec != nil && codec.Name != l.codecs[s.Kind] {
+		return nil // one codec of a kind per connection
+	}
+	return codec
+}
+
+// wanted is what the server should be sending on this leg, by slot.
+func (l *leg) wanted() [slots]publication {
+	peer := l.room.members[l.key.peer]
+	if peer == nil || (l.key.screen && peer.sharing == shareOff) {
+		return [slots]publication{}
+	}
+	if opp := l.opposite(); opp != nil && opp.publishes() {
+		return opp.pubs
+	}
+	if l.key.screen {
+		// A viewer whom the sharer's client never called: any of its share legs will do.
+		for _, other := range l.room.order {
+			if other.key.client == l.key.peer && other.key.screen && other.publishes() {
+				return other.pubs
+			}
+		}
+	}
+	return [slots]publication{}
+}
+
+func (l *leg) publishes() bool {
+	for slot := range l.pubs {
+		if l.pubs[slot].source != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// feed points every feed at the source that it should carry now.
+func (l *leg) feed() {
+	wanted := l.wanted()
+	for _, s := range l.sections {
+		if s.feed == nil {
+			continue
+		}
+		var src *media.Source
+		if s.slot >= 0 && s.agreed && s.local.Send && s.remote.Recv && wanted[s.slot].source != nil {
+			src = wanted[s.slot].source.media
+		}
+		s.feed.SetSource(src)
+	}
+}
+
+// start runs an operation on the leg's connection; one at a time. What it
+// returns runs on the room's goroutine, unless the connection is gone by then.
+func (l *leg) start(operation func() func()) {
+	l.busy = true
+	c := l.conn
+	l.room.spawn(func() func() {
+		done := operation()
+		return func() {
+			l.busy = false
+			if l.dropped || l.room.ended {
+				return
+			}
+			if l.conn == c {
+				done()
+			}
+			l.room.settle()
+			l.flushCandidates()
+		}
+	})
+}
+
+// drop ends a leg for good.
+func (r *room) drop(l *leg, reason string) {
+	if l.dropped {
+		return
+	}
+	l.dropped = true
+	delete(r.legs, l.key)
+	r.order = slices.DeleteFunc(r.order, func(other *leg) bool { return other == l })
+	r.legCount.Add(-1)
+	r.engine.count.legs.Add(-1)
+	had := l.conn != nil
+	l.disconnect()
+	if had {
+		l.log.Info("leg closed", "reason", reason)
+		r.state(l, "closed", reason)
+	}
+}
+
+// release frees the slot that an unproven member has for one server offer.
+func (l *leg) release() {
+	if l.client.offering == l {
+		l.client.offering = nil
+	}
+}
+
+// disconnect closes the leg's connection, keeping the leg: what the client
+// published there is gone, and a new exchange starts from nothing.
+func (l *leg) disconnect() {
+	for _, b := range l.channels {
+		b.close()
+	}
+	l.channels = nil
+	conn := l.conn
+	l.conn = nil
+	l.connected, l.established = false, false
+	l.connectBy = time.Time{}
+	l.sections = nil
+	clear(l.codecs)
+	l.out, l.answer = nil, nil
+	l.release()
+	l.applied = nil
+	l.candidatesAdded = 0
+	l.ask, l.wantOffer = nil, false
+	l.refill = refill{}
+	clear(l.upstreams)
+	if l.held == nil {
+		l.streams = streams{}
+	}
+	if conn != nil {
+		l.room.spawn(func() func() {
+			conn.close()
+			return func() {}
+		})
+	}
+	l.client.publish(l)
+}

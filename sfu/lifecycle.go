@@ -1,0 +1,169 @@
+package sfu
+
+import (
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"skillsage/sfu/media"
+)
+
+// Re-homing, the last resort, is bounded: a pair that cannot be helped by it is left alone.
+const (
+	maxRehomes   = 3
+	rehomeMemory = 2 * time.Minute
+	maxRestarts  = 3
+)
+
+// rehoming counts how often the calls of one pair were made anew.
+type rehoming struct {
+	count int
+	last  time.Time
+}
+
+// onState follows the connection of a leg.
+func (l *leg) onState(state webrtc.PeerConnectionState) {
+	r := l.room
+	switch state {
+	case webrtc.PeerConnectionStateConnected:
+		if !l.connected {
+			l.connected = true
+			r.engine.count.connected.Add(1)
+			l.log.Info("leg connected")
+			r.state(l, "connected", "")
+		}
+		l.connectBy = time.Time{}
+	case webrtc.PeerConnectionStateDisconnected:
+		r.state(l, "disconnected", "no connectivity checks from the client")
+	case webrtc.PeerConnectionStateFailed:
+		l.fail("ICE or DTLS failed")
+	case webrtc.PeerConnectionStateClosed:
+		// The client closed its connection without a word (DTLS close_notify).
+		// Its viewers' legs stay: they are told by renegotiation.
+		r.drop(l, "closed by the client")
+	}
+	r.settle()
+}
+
+// fail ends a leg that has no connection any more.
+func (l *leg) fail(reason string) {
+	r := l.room
+	r.engine.count.failed.Add(1)
+	l.log.Info("leg failed", "reason", reason)
+	r.state(l, "failed", reason)
+	if l.key.screen {
+		r.drop(l, reason)
+		return
+	}
+	r.rehome(l, reason)
+}
+
+// rehome ends all legs between two members and has their clients call anew.
+func (r *room) rehome(l *leg, reason string) {
+	a, b := l.key.client, l.key.peer
+	pair := [2]string{min(a, b), max(a, b)}
+	h := r.rehomes[pair]
+	if h == nil {
+		h = &rehoming{}
+		r.rehomes[pair] = h
+	}
+	if now := time.Now(); now.Sub(h.last) > rehomeMemory {
+		h.count = 0
+	}
+	if h.count >= maxRehomes {
+		r.drop(l, reason)
+		return
+	}
+	h.count++
+	h.last = time.Now()
+	offerer, answerer := r.offerer(l)
+	for _, key := range []legKey{{a, b, false}, {b, a, false}, {a, b, true}, {b, a, true}} {
+		if other := r.legs[key]; other != nil {
+			r.drop(other, reason)
+		}
+	}
+	r.engine.count.rehomed.Add(1)
+	r.log.Info("call re-homed", "member", offerer, "peer", answerer, "reason", reason)
+	if r.engine.outbox != nil {
+		r.engine.outbox.State(r.id, offerer, answerer, false, "rehome", reason)
+	}
+}
+
+// offerer tells who called in a pair: its client will call again.
+func (r *room) offerer(l *leg) (offerer, answerer string) {
+	a, b := l.key.client, l.key.peer
+	camera := r.legs[legKey{a, b, false}]
+	other := r.legs[legKey{b, a, false}]
+	switch {
+	case camera != nil && camera.clientOffered:
+		return a, b
+	case other != nil && other.clientOffered:
+		return b, a
+	case l.client.role == "recruiter":
+		return a, b
+	}
+	return b, a
+}
+
+// restarted counts a leg that the server has to open again.
+func (l *leg) restarted() {
+	l.restarts++
+	if l.restarts > maxRestarts {
+		l.wantFirst = false
+		l.room.rehome(l, "the client keeps opening new connections")
+	}
+}
+
+// checkDeadlines ends what has waited for too long.
+func (l *leg) checkDeadlines(now time.Time) {
+	if l.dropped || l.busy {
+		return
+	}
+	opts := &l.room.engine.opts
+	if l.out != nil {
+		waited := now.Sub(l.out.sent)
+		switch {
+		case !l.client.proven && waited > opts.FirstAnswerTimeout:
+			// Perhaps a socket that never answers, perhaps a camera prompt: the
+			// connection goes, the place in the queue stays.
+			l.room.engine.count.unanswered.Add(1)
+			l.log.Info("leg parked", "reason", "no answer yet")
+			l.disconnect()
+			l.parked = true
+			l.client.offering = l
+			return
+		case l.client.proven && l.held == nil && waited > opts.AnswerTimeout:
+			l.room.engine.count.unanswered.Add(1)
+			if l.key.screen {
+				l.room.drop(l, "offer not answered")
+			} else {
+				l.room.rehome(l, "offer not answered")
+			}
+			return
+		}
+	}
+	if !l.connectBy.IsZero() && now.After(l.connectBy) {
+		l.connectBy = time.Time{}
+		if !l.connected {
+			l.fail("no connection in time")
+		}
+	}
+}
+
+// onUpstream takes a track that began to arrive.
+func (l *leg) onUpstream(mid string, up *media.Upstream) {
+	l.upstreams[mid] = up
+	l.refill = refill{}
+	r := l.room
+	r.engine.count.ups.Add(1)
+	r.spawn(func() func() {
+		<-up.Done()
+		return func() {
+			if l.upstreams[mid] == up {
+				delete(l.upstreams, mid)
+			}
+			r.settle()
+		}
+	})
+	r.settle()
+}

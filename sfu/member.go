@@ -1,0 +1,155 @@
+package sfu
+
+import (
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"skillsage/sfu/media"
+)
+
+// member is one socket of a room. Owned by the room's goroutine.
+type member struct {
+	room *room
+	id   string
+	role string
+
+	// proven: it has answered or offered, so somebody with media is there. Until
+	// then it gets one offer at a time: two at once make common clients open the
+	// camera twice and keep the dead half.
+	proven   bool
+	offering *leg // holds the single slot of a member that is not proven
+
+	sharing    shareStatus
+	shareSince time.Time
+	sources    map[sourceKey]*source
+}
+
+// shareStatus is what a member last said with screen-share-status.
+type shareStatus int
+
+const (
+	shareUnsaid shareStatus = iota
+	shareOn
+	shareOff
+)
+
+// sourceKey tells sources of one member apart. Never by track id: a browser may
+// write another one on each connection for the same track.
+type sourceKey struct {
+	screen bool
+	stream string
+	kind   webrtc.RTPCodecType
+	codec  string
+}
+
+// source is one published track, sent on one or several legs of its member and
+// carried by one of them.
+type source struct {
+	key     sourceKey
+	media   *media.Source
+	carrier *media.Upstream
+}
+
+func newMember(r *room, id, role string) *member {
+	return &member{room: r, id: id, role: role, sources: make(map[sourceKey]*source)}
+}
+
+func (m *member) close() {
+	for _, s := range m.sources {
+		s.media.SetCarrier(nil)
+	}
+	clear(m.sources)
+}
+
+// publish works out what a leg's latest description publishes.
+func (m *member) publish(l *leg) {
+	desc := l.description()
+	if desc == l.published {
+		return
+	}
+	l.published = desc
+	l.pubs = [slots]publication{}
+	if desc == nil {
+		return
+	}
+	for slot, mid := range l.streams.assign(desc) {
+		section := desc.Section(mid)
+		if section == nil {
+			continue
+		}
+		codec := l.codec(section)
+		if codec == nil {
+			continue
+		}
+		stream := section.Stream
+		if stream == "" {
+			stream = "leg " + l.key.peer // nothing says that other legs carry the same
+		}
+		key := sourceKey{l.key.screen, stream, kindOf(section.Kind), codec.Name}
+		s := m.sources[key]
+		if s == nil {
+			s = &source{key: key, media: media.NewSource(key.kind)}
+			m.sources[key] = s
+		}
+		l.pubs[slot] = publication{source: s, mid: mid, stream: l.streams.id(slot), track: section.Track}
+	}
+	if l.key.screen && l.pubs[slotVideo].source != nil && m.sharing == shareOff && l.held != nil {
+		m.sharing = shareUnsaid // a new offer with a picture says more than the last status
+	}
+}
+
+// elect gives every source a carrier among the legs that publish it, and
+// forgets the sources that no leg publishes any more. The present carrier stays
+// while it lives and is not silent where another one is not.
+func (m *member) elect() {
+	if len(m.sources) == 0 {
+		return
+	}
+	carried := make(map[*source]*media.Upstream, len(m.sources))
+	published := make(map[*source]bool, len(m.sources))
+	for _, l := range m.room.order {
+		if l.client != m {
+			continue
+		}
+		for slot := range l.pubs {
+			p := &l.pubs[slot]
+			if p.source == nil {
+				continue
+			}
+			published[p.source] = true
+			if up := l.upstreams[p.mid]; up != nil && l.connected {
+				carried[p.source] = better(p.source.carrier, carried[p.source], up)
+			}
+		}
+	}
+	for key, s := range m.sources {
+		if up := carried[s]; up != s.carrier {
+			s.carrier = up
+			s.media.SetCarrier(up)
+			m.room.engine.count.swit.Add(1)
+		}
+		if !published[s] {
+			delete(m.sources, key)
+		}
+	}
+}
+
+// better compares two upstreams of one source.
+func better(present, a, b *media.Upstream) *media.Upstream {
+	if a == nil {
+		return b
+	}
+	stalledA, stalledB := stalled(a), stalled(b)
+	switch {
+	case stalledA && !stalledB:
+		return b
+	case stalledB && !stalledA:
+		return a
+	case b == present:
+		return b
+	}
+	return a
+}
+
+func kindOf[K ~string](kind K) webrtc.RTPCodecType { return webrtc.NewRTPCodecType(string(kind)) }

@@ -1,0 +1,64 @@
+package sfu
+
+import "time"
+
+// A sharer's client usually calls every viewer itself; only after callDelay is
+// a running share offered to those it did not call.
+const (
+	callDelay      = 1500 * time.Millisecond
+	maxViewerCalls = 5 // for one viewer of one sharer, against a client that keeps closing
+)
+
+// onScreenShareStatus takes a member's word on its share. "Off" comes before,
+// with or without the end of its connections.
+func (r *room) onScreenShareStatus(id string, sharing bool) {
+	m := r.members[id]
+	if m == nil {
+		return
+	}
+	m.sharing = shareOff
+	if sharing {
+		m.sharing = shareOn
+	}
+	r.settle()
+}
+
+// offerScreens shows running shares to members that came late, or came back,
+// and are in a call with the sharer.
+func (r *room) offerScreens() {
+	for _, sharer := range r.members {
+		if !r.shares(sharer) {
+			sharer.shareSince = time.Time{}
+			continue
+		}
+		if sharer.shareSince.IsZero() {
+			sharer.shareSince = time.Now()
+		}
+		if time.Since(sharer.shareSince) < callDelay {
+			continue
+		}
+		for _, viewer := range r.members {
+			key := legKey{viewer.id, sharer.id, true}
+			camera := r.legs[legKey{viewer.id, sharer.id, false}]
+			if viewer == sharer || camera == nil || !camera.connected || r.legs[key] != nil || r.viewers[key] >= maxViewerCalls {
+				continue
+			}
+			r.viewers[key]++
+			if l := r.leg(key); l != nil {
+				l.wantFirst = true
+			}
+		}
+	}
+}
+
+func (r *room) shares(m *member) bool {
+	if m.sharing == shareOff {
+		return false
+	}
+	for _, l := range r.order {
+		if l.client == m && l.key.screen && l.pubs[slotVideo].source != nil {
+			return true
+		}
+	}
+	return false
+}
