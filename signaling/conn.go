@@ -1,0 +1,154 @@
+package signaling
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"skillsage/signaling/socketio"
+)
+
+// conn is what the server keeps of one socket.
+type conn struct {
+	// Static.
+	server   *Server
+	socket   *socketio.Socket
+	id       string
+	quotedID []byte // id as a JSON string
+	limiter  *rate.Limiter
+
+	slowed time.Time // owned by the handlers, which run one at a time; when the client was last told that it sends too much
+
+	member atomic.Pointer[member] // the present or last membership; written under mu
+
+	mu    sync.Mutex // taken before room.mu; orders joins with the end of the socket
+	ended bool       // guarded by mu
+}
+
+// handler treats one event. It returns what the acknowledgement says, nil for a bare {ok: true}, or why nothing was
+// done, or errLater if it will answer by itself.
+type handler func(c *conn, ev *socketio.Event, payload []byte) (ack any, why *refusal)
+
+var errLater = &refusal{text: "answered later"}
+
+var handlers = map[string]handler{
+	"join-room":           (*conn).onJoin,
+	"signal":              (*conn).onSignal,
+	"ice-candidate":       (*conn).onCandidate,
+	"screen-share-status": (*conn).onScreenShareStatus,
+	"chat-message":        (*conn).onChatMessage,
+	"code-update":         (*conn).onCodeUpdate,
+	"language-change":     (*conn).onLanguageChange,
+	"question-change":     (*conn).onQuestionChange,
+}
+
+func (s *Server) connect(socket *socketio.Socket) {
+	c := &conn{
+		server:   s,
+		socket:   socket,
+		id:       socket.ID(),
+		quotedID: []byte(`"` + socket.ID() + `"`),
+		limiter:  rate.NewLimiter(rate.Limit(s.limits.EventRate), s.limits.EventBurst),
+	}
+	for name, h := range handlers {
+		socket.On(name, func(ev *socketio.Event) { c.handle(ev, h) })
+	}
+	socket.OnSuspend(func(socketio.Reason) { c.suspend() })
+	socket.OnResume(c.resume)
+	socket.OnDisconnect(func(reason socketio.Reason) { c.end(string(reason)) })
+}
+
+func (c *conn) handle(ev *socketio.Event, h handler) {
+	var payload []byte
+	if len(ev.Args) > 0 {
+		payload = ev.Args[0]
+	}
+	c.pace(ev.Name, len(payload))
+	ack, why := h(c, ev, payload)
+	switch {
+	case why == errLater:
+	case why != nil:
+		c.refuse(ev.Name, ev, why)
+	case ev.WantsAck():
+		if ack == nil {
+			ack = ackOK{OK: true}
+		}
+		ev.Ack(ack)
+	}
+}
+
+// pace holds the socket's reader up while it is above its rate. Nothing is lost, and the flood waits in the sender's
+// own connection instead of in the queues of those it is addressed to.
+func (c *conn) pace(event string, size int) {
+	units := 1
+	if size > 1024 {
+		units = min((size+1023)/1024, c.limiter.Burst())
+	}
+	now := time.Now()
+	if c.limiter.AllowN(now, units) {
+		return
+	}
+	c.server.stats.delayed.Add(1)
+	if now.Sub(c.slowed) > slowedNotice {
+		c.slowed = now
+		c.server.stats.fail(codeRateLimited)
+		c.socket.Send(encodeError(event, codeRateLimited, "this socket sends too much and is read more slowly"))
+	}
+	delay := c.limiter.ReserveN(now, units).DelayFrom(now)
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.server.stopping:
+	}
+}
+
+// slowedNotice is how often a client is told that it sends too much.
+const slowedNotice = time.Minute
+
+// refuse answers an event that changed nothing: in the acknowledgement if the client asked for one, else in an
+// error-message, unless it is one of those that are dropped silently. ev is nil where the handler has returned and
+// there is nothing to acknowledge.
+func (c *conn) refuse(event string, ev *socketio.Event, why *refusal) {
+	if why.silent {
+		c.server.stats.drop(why.drop)
+	} else {
+		c.server.stats.fail(why.code)
+	}
+	switch {
+	case ev != nil && ev.WantsAck():
+		ev.Ack(ackError{Code: why.code, Message: why.text})
+	case !why.silent:
+		c.socket.Send(encodeError(event, why.code, why.text))
+	}
+}
+
+func (c *conn) suspend() {
+	if m := c.member.Load(); m != nil {
+		m.room.suspend(m)
+	}
+}
+
+// resume makes a member again of one whose place was given away while its connection was broken: its client believes
+// that it never left, and will not ask.
+func (c *conn) resume() {
+	m := c.member.Load()
+	if m == nil || !m.room.resume(m) {
+		return
+	}
+	if _, why := c.join(joinRequest{room: m.room.id, role: m.role}); why != nil {
+		c.refuseJoin(why)
+	}
+}
+
+func (c *conn) end(reason string) {
+	c.mu.Lock()
+	c.ended = true
+	m := c.member.Load()
+	c.mu.Unlock()
+	if m != nil {
+		m.room.leave(m, reason)
+	}
+}

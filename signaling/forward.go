@@ -1,0 +1,297 @@
+package signaling
+
+import (
+	"bytes"
+
+	"skillsage/signaling/socketio"
+)
+
+// An addressee is looked up by what the client wrote, but only among the members of the sender's own room; the sender
+// is who its socket is. Only `to` and `from` are rebuilt on the way: the rest goes out byte for byte as it came in.
+
+var (
+	signalNames    = []string{"to", "signal", "type", "isScreenShare"}
+	candidateNames = []string{"to", "candidate", "isScreenShare"}
+	sdpNames       = []string{"type", "sdp"}
+	statusNames    = []string{"interviewId", "isSharing"}
+)
+
+const (
+	kindOffer  = "offer"
+	kindAnswer = "answer"
+)
+
+// addressee finds a member by the JSON string that a client addressed; r.mu is held.
+func (r *room) addressee(to []byte) *member {
+	if inner, ok := plain(to); ok {
+		return r.members[string(inner)]
+	}
+	id, _ := decodeString(to)
+	return r.members[id]
+}
+
+func checkTo(to []byte) *refusal {
+	switch {
+	case to == nil:
+		return missing("to")
+	case !isString(to):
+		return badField("to", "a string")
+	}
+	return nil
+}
+
+func (c *conn) onCandidate(ev *socketio.Event, payload []byte) (any, *refusal) {
+	var f [3][]byte
+	if why := fields(payload, candidateNames, f[:]); why != nil {
+		return nil, why
+	}
+	to, candidate := f[0], f[1]
+	screen, present, why := screenFlag(f[2])
+	if why != nil {
+		return nil, why
+	}
+	if why := checkTo(to); why != nil {
+		return nil, why
+	}
+	switch {
+	case candidate == nil:
+		return nil, missing("candidate")
+	case !isObject(candidate) && !isNull(candidate): // null is how some clients say that there are no more
+		return nil, badField("candidate", "an object")
+	case len(candidate) > c.server.limits.CandidateBytes:
+		return nil, tooLarge("candidate", c.server.limits.CandidateBytes)
+	}
+
+	m := c.member.Load()
+	if m == nil {
+		return nil, ignoreNotJoined
+	}
+	r := m.room
+	r.mu.Lock()
+	target := r.addressee(to)
+	if why := r.maySend(m, target); why != nil {
+		r.mu.Unlock()
+		return nil, why
+	}
+	if r.mode == ModeRelay {
+		if isNull(candidate) {
+			r.mu.Unlock()
+			return nil, nil
+		}
+		relay, kept := c.server.relay, bytes.Clone(candidate)
+		c.server.stats.relayCandidates.Add(1)
+		later := c.later(ev)
+		r.postCall(func() { later(relay.Candidate(r.id, m.id, target.id, screen, kept)) })
+		r.deliverLocked()
+		return nil, errLater
+	}
+	r.post(target, socketio.EncodeRaw("ice-candidate", partFrom, c.quotedID, partCandidate, candidate, partScreen(screen, present)))
+	c.server.stats.candidates.Add(1)
+	r.deliverLocked()
+	return nil, nil
+}
+
+func (c *conn) onSignal(ev *socketio.Event, payload []byte) (any, *refusal) {
+	var f [4][]byte
+	if why := fields(payload, signalNames, f[:]); why != nil {
+		return nil, why
+	}
+	to, signal, kind := f[0], f[1], f[2]
+	screen, present, why := screenFlag(f[3])
+	if why != nil {
+		return nil, why
+	}
+	if why := checkTo(to); why != nil {
+		return nil, why
+	}
+	if why := optionalString("type", kind, maxShortText); why != nil {
+		return nil, why
+	}
+	described := string(kind) == `"offer"` || string(kind) == `"answer"`
+	switch {
+	case described && signal == nil:
+		return nil, missing("signal")
+	case described && !isObject(signal):
+		return nil, badField("signal", "an object")
+	case len(signal) > c.server.limits.SignalBytes:
+		return nil, tooLarge("signal", c.server.limits.SignalBytes)
+	}
+
+	m := c.member.Load()
+	if m == nil {
+		return nil, ignoreNotJoined
+	}
+	r := m.room
+	r.mu.Lock()
+	target := r.addressee(to)
+	if why := r.maySend(m, target); why != nil {
+		r.mu.Unlock()
+		return nil, why
+	}
+	if r.mode == ModeRelay {
+		r.mu.Unlock()
+		return c.relaySignal(ev, m, target, screen, kind, signal)
+	}
+	r.post(target, socketio.EncodeRaw("signal", partFrom, c.quotedID, partIf(signal, partSignal), signal, partIf(kind, partType), kind, partScreen(screen, present)))
+	r.called = r.called || string(kind) == `"offer"`
+	c.server.stats.signals.Add(1)
+	r.deliverLocked()
+	return nil, nil
+}
+
+// relaySignal hands a signal to the relay, its description decoded outside the room's lock.
+func (c *conn) relaySignal(ev *socketio.Event, m, target *member, screen bool, rawKind, signal []byte) (any, *refusal) {
+	kind, sdp, kept, why := parseRelayed(rawKind, signal)
+	if why != nil {
+		return nil, why
+	}
+	r, relay := m.room, c.server.relay
+	r.mu.Lock()
+	if why := r.maySend(m, r.members[target.id]); why != nil {
+		r.mu.Unlock()
+		return nil, why
+	}
+	if r.mode != ModeRelay { // a recruiter has just chosen the other mode; the caller calls again after the join it sees
+		r.mu.Unlock()
+		return nil, ignoreNoMember
+	}
+	r.called = r.called || kind == kindOffer
+	c.server.stats.relaySignals.Add(1)
+	later := c.later(ev)
+	r.postCall(func() { later(relay.Signal(r.id, m.id, target.id, screen, kind, sdp, kept)) })
+	r.deliverLocked()
+	return nil, errLater
+}
+
+// parseRelayed reads a signal for the relay. The word of the event counts; a signal.type that says otherwise is an
+// error, since the client would not mean what the relay did.
+func parseRelayed(rawKind, signal []byte) (kind, sdp string, payload []byte, why *refusal) {
+	var f [2][]byte
+	if isObject(signal) {
+		if err := scanObject(signal, sdpNames, f[:]); err != nil {
+			return "", "", nil, &refusal{code: codeBadPayload, text: "signal " + err.Error()}
+		}
+	}
+	if rawKind == nil || isNull(rawKind) {
+		rawKind = f[0]
+	}
+	switch {
+	case rawKind == nil:
+		return "", "", nil, missing("type")
+	case !isString(rawKind) || len(rawKind) > maxShortText:
+		return "", "", nil, badField("type", "a short string")
+	}
+	kind, _ = decodeString(rawKind)
+	if kind != kindOffer && kind != kindAnswer {
+		return kind, "", bytes.Clone(signal), nil
+	}
+	if f[0] != nil {
+		inner := ""
+		if isString(f[0]) {
+			inner, _ = decodeString(f[0])
+		}
+		if inner != kind {
+			return "", "", nil, &refusal{code: codeBadPayload, text: "signal.type must be " + kind + " as type is"}
+		}
+	}
+	switch {
+	case f[1] == nil:
+		return "", "", nil, missing("signal.sdp")
+	case !isString(f[1]):
+		return "", "", nil, badField("signal.sdp", "a string")
+	}
+	sdp, err := decodeString(f[1])
+	if err != nil {
+		return "", "", nil, badField("signal.sdp", "a string")
+	}
+	return kind, sdp, nil, nil
+}
+
+// later returns what answers an event when the relay has taken or refused it, on any goroutine and after the handler,
+// when only events that ask for an acknowledgement may still be touched.
+func (c *conn) later(ev *socketio.Event) func(error) {
+	name := ev.Name
+	if !ev.WantsAck() {
+		ev = nil
+	}
+	return func(err error) {
+		switch {
+		case err != nil:
+			c.refuse(name, ev, &refusal{code: codeBadDescription, text: err.Error()})
+		case ev != nil:
+			ev.Ack(ackOK{OK: true})
+		}
+	}
+}
+
+// maySend tells whether m may send to target, which may be nil; r.mu is held. What one sends oneself has no meaning
+// for a relay; peer to peer it goes where it is addressed, as it did.
+func (r *room) maySend(m, target *member) *refusal {
+	switch {
+	case m.gone:
+		return ignoreNotJoined
+	case target == nil:
+		return ignoreNoMember
+	case target == m && r.mode == ModeRelay:
+		return ignoreSelf
+	}
+	return nil
+}
+
+// What stands between the parts of a forwarded payload.
+var (
+	partFrom        = []byte(`{"from":`)
+	partCandidate   = []byte(`,"candidate":`)
+	partSignal      = []byte(`,"signal":`)
+	partType        = []byte(`,"type":`)
+	partUserID      = []byte(`{"userId":`)
+	partSharing     = []byte(`,"isSharing":`)
+	partEnd         = []byte(`}`)
+	partScreenTrue  = []byte(`,"isScreenShare":true}`)
+	partScreenFalse = []byte(`,"isScreenShare":false}`)
+)
+
+// partIf is the name of a member if there is a value: what was absent stays absent.
+func partIf(value, name []byte) []byte {
+	if value == nil {
+		return nil
+	}
+	return name
+}
+
+func partScreen(screen, present bool) []byte {
+	switch {
+	case !present:
+		return partEnd
+	case screen:
+		return partScreenTrue
+	default:
+		return partScreenFalse
+	}
+}
+
+func (c *conn) onScreenShareStatus(_ *socketio.Event, payload []byte) (any, *refusal) {
+	var f [2][]byte
+	if why := fields(payload, statusNames, f[:]); why != nil {
+		return nil, why
+	}
+	sharing := string(f[1]) == "true"
+	switch {
+	case f[1] == nil:
+		return nil, missing("isSharing")
+	case !sharing && string(f[1]) != "false":
+		return nil, badField("isSharing", "true or false")
+	}
+	r, m, why := c.visit(f[0])
+	if why != nil {
+		return nil, why
+	}
+	// r.mu is held.
+	r.postAll(m, socketio.EncodeRaw("screen-share-status", partUserID, c.quotedID, partSharing, f[1], partEnd))
+	if m != nil && r.mode == ModeRelay {
+		relay := c.server.relay
+		r.postCall(func() { relay.ScreenShareStatus(r.id, m.id, sharing) })
+	}
+	r.deliverLocked()
+	return nil, nil
+}
