@@ -1,0 +1,358 @@
+import { LocalMedia } from './local-media.js';
+import { readMediaPath, type MediaPath } from './media-path.js';
+import { OwnTracks } from './own-tracks.js';
+import { Peer } from './peer.js';
+import type { CandidateMessage, Participants, SignalingSocket, SignalMessage, UserRole } from './protocol.js';
+import { RoomLink, type RoomLinkOptions } from './room-link.js';
+import { ScreenCapture } from './screen-capture.js';
+import { Store } from './store.js';
+
+/** Finds public addresses for calls from browser to browser; a relay needs none. */
+export const DEFAULT_ICE_SERVERS: RTCIceServer[] = [{ urls: 'stun:stun.l.google.com:19302' }];
+
+/** Members of a room that a page is prepared for; further ones are not called. */
+const MAX_PEERS = 64;
+/** A recruiter who was there first calls; after this long the newcomer does, ms. */
+const CALL_ANYWAY = 3_000;
+/** How often the path of the media is looked up, ms. */
+const PATH_INTERVAL = 3_000;
+
+export type CallPhase =
+  /** Not started, or closed. */
+  | 'idle'
+  | 'connecting'
+  /** In the room. */
+  | 'online'
+  /** The connection to the server broke; media may go on meanwhile. */
+  | 'reconnecting'
+  /** The server does not let this client in. */
+  | 'refused'
+  /** The server ended the session. */
+  | 'ended';
+
+export interface CallState {
+  phase: CallPhase;
+  /** The own Socket.IO id, null outside the room. */
+  selfId: string | null;
+  /** At least one other person is connected. */
+  isConnected: boolean;
+  /** Cameras by user id, screens by `<user id>-screen`. */
+  remoteStreams: Record<string, MediaStream>;
+  isScreenSharing: boolean;
+  participants: Participants;
+  /** How the camera's connection with each person stands who takes part in the call. */
+  peerStates: Record<string, RTCPeerConnectionState>;
+  error: string | null;
+  mediaPath: MediaPath | null;
+  /** The socket of the call, for whatever else the page sends; null outside the room. */
+  socket: SignalingSocket | null;
+}
+
+export interface CallOptions extends RoomLinkOptions {
+  media: LocalMedia;
+  screen: ScreenCapture;
+  iceServers?: RTCIceServer[] | undefined;
+  /** What is captured when an offer comes before anybody has started the camera. */
+  constraints?: MediaStreamConstraints | undefined;
+  displayMedia?: DisplayMediaStreamOptions | undefined;
+  /** Start camera and microphone when an offer arrives; true by default. */
+  autoStart?: boolean | undefined;
+  /** Makes the connections; for tests and special set-ups. */
+  createConnection?: ((configuration: RTCConfiguration) => RTCPeerConnection) | undefined;
+}
+
+const INITIAL: CallState = {
+  phase: 'idle',
+  selfId: null,
+  isConnected: false,
+  remoteStreams: {},
+  isScreenSharing: false,
+  participants: {},
+  peerStates: {},
+  error: null,
+  mediaPath: null,
+  socket: null,
+};
+
+/**
+ * One person's part in one interview: joins the room, calls and answers, shows what the others
+ * send. Knows nothing of React. It can be started again after it was closed.
+ */
+export class Call {
+  readonly store = new Store<CallState>(INITIAL);
+  readonly #options: CallOptions;
+  readonly #own: OwnTracks;
+  readonly #peers = new Map<string, Peer>();
+  #publishStream: MediaStream | null = null;
+  #room: RoomLink | null = null;
+  #route: MediaPath['route'] = 'unknown';
+  #iceServers: RTCIceServer[];
+  #unsubscribe: (() => void)[] = [];
+  /** Whom to call, and whether that only waits for the own camera. */
+  readonly #toCall = new Map<string, ReturnType<typeof setTimeout> | 'due'>();
+  #pathTimer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: CallOptions) {
+    this.#options = options;
+    this.#iceServers = options.iceServers ?? DEFAULT_ICE_SERVERS;
+    this.#own = new OwnTracks(
+      () => (this.#publishStream ??= new MediaStream()),
+      (kind) => options.media.track(kind),
+    );
+  }
+
+  start(): void {
+    if (this.#room) return;
+    const { media } = this.#options;
+    this.#unsubscribe = [
+      media.onTracks(() => {
+        for (const peer of this.#peers.values()) peer.camera?.refresh();
+      }),
+      media.store.subscribe(() => {
+        this.#callThoseDue();
+      }),
+    ];
+    this.store.set({ ...INITIAL, phase: 'connecting' });
+    this.#pathTimer = setInterval(() => void this.#lookUpPath(), PATH_INTERVAL);
+    this.#room = new RoomLink(this.#options, {
+      joining: (selfId) => {
+        this.#forgetPeers();
+        this.store.set({ selfId, participants: {}, error: null });
+      },
+      joined: ({ mode }) => {
+        this.#route = mode ?? 'unknown';
+        void this.#lookUpPath();
+      },
+      resumed: () => {
+        this.store.set({ phase: 'online', error: null });
+        for (const peer of this.#peers.values()) peer.wake();
+      },
+      interrupted: (message) => {
+        const { phase } = this.store.getSnapshot();
+        this.store.set({ ...(phase === 'online' ? { phase: 'reconnecting' } : {}), error: message });
+      },
+      refused: (message) => this.#leave('refused', message),
+      ended: () => this.#leave('ended', null),
+      troubled: (message) => this.store.set({ error: message }),
+      roomUsers: (users) => this.#roomUsers(users),
+      userJoined: (id, role) => this.#userJoined(id, role),
+      userLeft: (id) => this.#userLeft(id),
+      signal: (message) => this.#signal(message),
+      candidate: (message) => this.#candidate(message),
+      screenStatus: (id, isSharing) => {
+        this.#peers.get(id)?.screenStatus(isSharing);
+        this.#publish();
+      },
+      iceServers: (servers) => {
+        if (!this.#options.iceServers) this.#iceServers = servers;
+      },
+    });
+    this.store.set({ socket: this.#room.socket });
+  }
+
+  /** Leaves the room and releases the screen; camera and microphone stay with `LocalMedia`. */
+  close(): void {
+    this.#leave('idle', null);
+  }
+
+  /** Shares a screen with everyone who is or will be in the call; null when there is none. */
+  async startScreenShare(options?: DisplayMediaStreamOptions): Promise<MediaStream | null> {
+    const { screen, displayMedia } = this.#options;
+    const already = screen.ref.current;
+    if (already) return already;
+    const stream = await screen.start(options ?? displayMedia ?? { video: true, audio: true }, () => this.stopScreenShare());
+    if (!stream) {
+      if (screen.failure) this.store.set({ error: `Screen share error: ${screen.failure.message}` });
+      return null;
+    }
+    if (!this.#room) {
+      screen.stop();
+      return null;
+    }
+    // Two callers may have waited for the same prompt.
+    if (this.store.getSnapshot().isScreenSharing) return stream;
+    this.store.set({ isScreenSharing: true, error: null });
+    this.#announceScreen();
+    return stream;
+  }
+
+  stopScreenShare(): void {
+    const { screen, interviewId } = this.#options;
+    screen.stop();
+    if (!this.store.getSnapshot().isScreenSharing) return;
+    for (const peer of this.#peers.values()) peer.unshareScreen();
+    this.#room?.send('screen-share-status', { interviewId, isSharing: false });
+    this.store.set({ isScreenSharing: false });
+  }
+
+  #announceScreen(): void {
+    this.#room?.send('screen-share-status', { interviewId: this.#options.interviewId, isSharing: true });
+    for (const peer of this.#peers.values()) peer.shareScreen();
+  }
+
+  #leave(phase: CallPhase, error: string | null): void {
+    const room = this.#room;
+    if (!room) return;
+    this.#options.screen.stop();
+    for (const stop of this.#unsubscribe) stop();
+    clearInterval(this.#pathTimer);
+    this.#forgetPeers();
+    this.#room = null;
+    room.close();
+    this.store.set({ ...INITIAL, phase, error });
+  }
+
+  #forgetPeers(): void {
+    for (const id of [...this.#toCall.keys()]) this.#callNoMore(id);
+    for (const peer of this.#peers.values()) peer.close();
+    this.#peers.clear();
+    this.#publish();
+  }
+
+  #roomUsers(users: Participants): void {
+    const selfId = this.#room?.selfId;
+    this.store.set({ participants: users, phase: 'online' });
+    for (const id of this.#peers.keys()) {
+      if (!(id in users)) this.#userLeft(id);
+    }
+    for (const [id, { userRole }] of Object.entries(users)) {
+      if (id === selfId || !this.#peer(id, userRole)) continue;
+      // Among recruiters those who were there first call, so that two offers do not cross.
+      this.#callSoon(id, userRole === 'recruiter' ? CALL_ANYWAY : 0);
+    }
+    if (this.store.getSnapshot().isScreenSharing) this.#announceScreen();
+  }
+
+  #userJoined(id: string, userRole: UserRole): void {
+    if (id === this.#room?.selfId) return;
+    this.store.set({ participants: { ...this.store.getSnapshot().participants, [id]: { userRole } } });
+    if (this.#peer(id, userRole)) this.#callSoon(id, 0);
+  }
+
+  #userLeft(id: string): void {
+    this.#callNoMore(id);
+    this.#peers.get(id)?.close();
+    this.#peers.delete(id);
+    const participants = Object.entries(this.store.getSnapshot().participants).filter(([other]) => other !== id);
+    this.store.set({ participants: Object.fromEntries(participants) });
+    this.#publish();
+  }
+
+  /** Recruiters call; candidates wait to be called. */
+  #callSoon(id: string, delay: number): void {
+    if (this.#options.userRole !== 'recruiter' || this.#toCall.has(id)) return;
+    const due = () => {
+      this.#toCall.set(id, 'due');
+      this.#callThoseDue();
+    };
+    if (delay === 0) due();
+    else this.#toCall.set(id, setTimeout(due, delay));
+  }
+
+  #callThoseDue(): void {
+    const { stream, failure, starting } = this.#options.media.store.getSnapshot();
+    // Without a camera one can still see and hear: a failed start is an answer, too.
+    if (starting || (!stream && !failure)) return;
+    for (const [id, due] of this.#toCall) {
+      if (due !== 'due') continue;
+      this.#toCall.delete(id);
+      const peer = this.#peers.get(id);
+      peer?.call(this.#polite(peer));
+    }
+  }
+
+  #callNoMore(id: string): void {
+    const due = this.#toCall.get(id);
+    if (due !== undefined && due !== 'due') clearTimeout(due);
+    this.#toCall.delete(id);
+  }
+
+  #signal({ from, signal, type, isScreenShare }: SignalMessage): void {
+    if (!signal || (type !== 'offer' && type !== 'answer') || typeof signal.sdp !== 'string') return;
+    const peer = this.#peer(from, this.store.getSnapshot().participants[from]?.userRole);
+    peer?.receive({ type, sdp: signal.sdp }, isScreenShare === true, this.#polite(peer));
+  }
+
+  #candidate({ from, candidate, isScreenShare }: CandidateMessage): void {
+    if (!candidate?.candidate) return;
+    this.#peer(from, undefined)?.addCandidate(candidate, isScreenShare === true);
+  }
+
+  /** The member of that id, taken note of on the first occasion; undefined past the bound. */
+  #peer(id: string, role: UserRole | undefined): Peer | undefined {
+    const known = this.#peers.get(id);
+    if (known) {
+      known.role = role ?? known.role;
+      return known;
+    }
+    if (this.#peers.size >= MAX_PEERS) return undefined;
+    const room = this.#room;
+    const { createConnection = (configuration) => new RTCPeerConnection(configuration) } = this.#options;
+    const peer = new Peer(id, role, {
+      createConnection: () => createConnection({ iceServers: this.#iceServers }),
+      prepareCamera: (connection) => this.#own.prepare(connection),
+      prepareScreen: (connection) => this.#options.screen.prepare(connection),
+      ready: () => this.#readyToAnswer(),
+      online: () => room?.online === true,
+      sendDescription: (to, { type, sdp }, isScreenShare) =>
+        room?.send('signal', { to, from: room.selfId, signal: { type, sdp }, type, isScreenShare }),
+      sendCandidate: (to, candidate, isScreenShare) => room?.send('ice-candidate', { to, candidate, isScreenShare }),
+      onChange: (changed) => {
+        if (this.#peers.get(changed.id) !== changed) return;
+        if (this.store.getSnapshot().isScreenSharing) changed.shareScreen();
+        this.#publish();
+      },
+    });
+    this.#peers.set(id, peer);
+    return peer;
+  }
+
+  /** A candidate's camera starts with the first offer at the latest, and only once for several. */
+  async #readyToAnswer(): Promise<void> {
+    const { media, autoStart = true, constraints } = this.#options;
+    const { stream, starting, failure } = media.store.getSnapshot();
+    if (stream || (!starting && (!autoStart || failure))) return;
+    await media.start(constraints);
+  }
+
+  /** Candidates yield to recruiters; among recruiters the ids decide. */
+  #polite(peer: Peer): boolean {
+    if (this.#options.userRole !== 'recruiter') return true;
+    return peer.role !== 'candidate' && (this.#room?.selfId ?? '') < peer.id;
+  }
+
+  #publish(): void {
+    const before = this.store.getSnapshot();
+    const remoteStreams: Record<string, MediaStream> = {};
+    const peerStates: Record<string, RTCPeerConnectionState> = {};
+    for (const peer of this.#peers.values()) {
+      const { camera, screen } = peer.streams();
+      if (camera) remoteStreams[peer.id] = camera;
+      if (screen) remoteStreams[`${peer.id}-screen`] = screen;
+      if (peer.camera?.engaged) peerStates[peer.id] = peer.camera.state;
+    }
+    const isConnected = Object.values(peerStates).includes('connected');
+    this.store.set({
+      isConnected,
+      remoteStreams: sameEntries(before.remoteStreams, remoteStreams) ? before.remoteStreams : remoteStreams,
+      peerStates: sameEntries(before.peerStates, peerStates) ? before.peerStates : peerStates,
+      ...(isConnected ? {} : { mediaPath: null }),
+    });
+    if (isConnected && !before.isConnected) void this.#lookUpPath();
+  }
+
+  async #lookUpPath(): Promise<void> {
+    const peer = [...this.#peers.values()].find(({ camera }) => camera?.state === 'connected');
+    if (!peer?.camera) return;
+    const path = await readMediaPath(peer.camera.connection, this.#route).catch(() => null);
+    const { mediaPath } = this.store.getSnapshot();
+    if (path && this.store.getSnapshot().isConnected && JSON.stringify(path) !== JSON.stringify(mediaPath)) {
+      this.store.set({ mediaPath: path });
+    }
+  }
+}
+
+function sameEntries<Value>(a: Record<string, Value>, b: Record<string, Value>): boolean {
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
+}

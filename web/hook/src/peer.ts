@@ -1,0 +1,141 @@
+import { ComposedStream, remoteTracks } from './remote-media.js';
+import { PeerLink, type PeerLinkOptions } from './peer-link.js';
+import type { UserRole } from './protocol.js';
+
+/** What one connection needs from the call; see `PeerLinkOptions` for the rest. */
+export interface PeerHost {
+  createConnection: () => RTCPeerConnection;
+  prepareCamera: (connection: RTCPeerConnection) => void;
+  prepareScreen: (connection: RTCPeerConnection) => void;
+  /** Awaited before a camera offer is answered. */
+  ready: () => Promise<unknown>;
+  online: () => boolean;
+  sendDescription: (to: string, description: RTCSessionDescription, isScreenShare: boolean) => void;
+  sendCandidate: (to: string, candidate: RTCIceCandidate, isScreenShare: boolean) => void;
+  onChange: (peer: Peer) => void;
+}
+
+/**
+ * Another member and the up to three connections with them: the camera's, the one that carries
+ * the own screen there, and the one that brings theirs.
+ */
+export class Peer {
+  readonly id: string;
+  role: UserRole | undefined;
+  camera: PeerLink | null = null;
+  screenOut: PeerLink | null = null;
+  screenIn: PeerLink | null = null;
+
+  readonly #host: PeerHost;
+  readonly #cameraStream = new ComposedStream();
+  readonly #screenStream = new ComposedStream();
+  #earlyCandidates: { candidate: RTCIceCandidateInit; isScreenShare: boolean }[] = [];
+  #screenStopped = false;
+
+  constructor(id: string, role: UserRole | undefined, host: PeerHost) {
+    this.id = id;
+    this.role = role;
+    this.#host = host;
+  }
+
+  /** Calls this member, unless a call is under way. */
+  call(polite: boolean): void {
+    if (this.camera) return;
+    this.#openCamera(polite).offer();
+  }
+
+  /** Takes a description; `polite` settles glare on the camera's connection. */
+  receive(description: RTCSessionDescriptionInit, isScreenShare: boolean, polite: boolean): void {
+    if (description.type !== 'offer') {
+      (isScreenShare ? this.screenOut : this.camera)?.receive(description);
+      return;
+    }
+    if (isScreenShare) {
+      this.#screenStopped = false;
+      this.screenIn ??= this.#open(true, { polite: true, answersOnly: true, prepare: () => undefined });
+      this.screenIn.receive(description);
+      this.#deliverEarly(true, this.screenIn);
+    } else {
+      const camera = this.camera ?? this.#openCamera(polite);
+      camera.receive(description);
+      this.#deliverEarly(false, camera);
+    }
+  }
+
+  addCandidate(candidate: RTCIceCandidateInit, isScreenShare: boolean): void {
+    // Both ends of a mutual share bear the same flag; the fragment tells them apart.
+    const links = (isScreenShare ? [this.screenOut, this.screenIn] : [this.camera]).filter((link) => link !== null);
+    if (links.length === 0) {
+      if (this.#earlyCandidates.length < 256) this.#earlyCandidates.push({ candidate, isScreenShare });
+      return;
+    }
+    const owner = links.find((link) => link.owns(candidate));
+    for (const link of owner ? [owner] : links) link.addCandidate(candidate);
+  }
+
+  /** Sends the own screen there, once there is someone who takes part in calls. */
+  shareScreen(): void {
+    if (this.screenOut || !this.camera?.engaged) return;
+    this.screenOut = this.#open(true, { polite: false, prepare: this.#host.prepareScreen });
+    this.screenOut.offer();
+  }
+
+  unshareScreen(): void {
+    this.screenOut?.close();
+    this.screenOut = null;
+  }
+
+  /**
+   * The member says whether their screen is shared. A stopped share is out of sight at once,
+   * whatever its connection does: a server may keep it for the next share.
+   */
+  screenStatus(isSharing: boolean): void {
+    this.#screenStopped = !isSharing;
+  }
+
+  /** What to show of this member at this moment. */
+  streams(): { camera: MediaStream | null; screen: MediaStream | null } {
+    const fromCamera = this.camera ? remoteTracks(this.camera) : { camera: [], screen: [] };
+    const ownConnection = this.screenIn && this.screenIn.state !== 'failed' ? remoteTracks(this.screenIn).camera : [];
+    const screen = ownConnection.length > 0 ? ownConnection : fromCamera.screen;
+    const shown = this.#screenStopped || !screen.some((track) => track.kind === 'video') ? [] : screen;
+    return { camera: this.#cameraStream.update(fromCamera.camera), screen: this.#screenStream.update(shown) };
+  }
+
+  /** Repairs what broke while signaling was away. */
+  wake(): void {
+    this.camera?.wake();
+    this.screenOut?.wake();
+  }
+
+  close(): void {
+    this.camera?.close();
+    this.screenOut?.close();
+    this.screenIn?.close();
+    this.#earlyCandidates = [];
+  }
+
+  #openCamera(polite: boolean): PeerLink {
+    this.camera = this.#open(false, { polite, prepare: this.#host.prepareCamera, ready: this.#host.ready });
+    return this.camera;
+  }
+
+  #open(isScreenShare: boolean, options: Pick<PeerLinkOptions, 'polite' | 'answersOnly' | 'prepare' | 'ready'>): PeerLink {
+    return new PeerLink({
+      ...options,
+      createConnection: this.#host.createConnection,
+      online: this.#host.online,
+      sendDescription: (description) => this.#host.sendDescription(this.id, description, isScreenShare),
+      sendCandidate: (candidate) => this.#host.sendCandidate(this.id, candidate, isScreenShare),
+      onChange: () => this.#host.onChange(this),
+    });
+  }
+
+  #deliverEarly(isScreenShare: boolean, link: PeerLink): void {
+    const early = this.#earlyCandidates;
+    this.#earlyCandidates = early.filter((item) => item.isScreenShare !== isScreenShare);
+    for (const item of early) {
+      if (item.isScreenShare === isScreenShare) link.addCandidate(item.candidate);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/** The Socket.IO events of an interview room, as they stand on the wire. */
+
+export type UserRole = 'recruiter' | 'candidate';
+
+/** Members of the room by Socket.IO id, oneself included. */
+export type Participants = Record<string, { userRole: UserRole }>;
+
+export interface SignalMessage {
+  from: string;
+  signal: RTCSessionDescriptionInit | null;
+  type: string;
+  isScreenShare?: boolean;
+}
+
+export interface CandidateMessage {
+  from: string;
+  candidate: RTCIceCandidateInit | null;
+  isScreenShare?: boolean;
+}
+
+export interface ChatMessage {
+  id: number;
+  content: string;
+  timestamp: string;
+  sender: string;
+  isOwn?: boolean;
+}
+
+export interface CodeUpdate {
+  questionId: string;
+  code: string;
+  language: string;
+  currentQuestionIndex: number;
+  timestamp?: string;
+}
+
+export interface CodeState {
+  codeUpdates: Record<string, Omit<CodeUpdate, 'questionId'>>;
+  currentQuestionIndex: number;
+}
+
+/** What a server may answer to `join-room`; older servers answer nothing. */
+export interface JoinAck {
+  ok?: boolean;
+  mode?: 'relay' | 'p2p';
+  code?: string;
+  message?: string;
+}
+
+/** `error-message` and `join-error`: what a server says about something it refused. */
+export interface ServerError {
+  event?: string;
+  code?: string;
+  message?: string;
+}
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- socket.io-client types its listeners so
+export type Listener = (...args: any[]) => void;
+
+/**
+ * The part of a socket.io-client `Socket` that a call needs, so that an instance of any
+ * socket.io-client 4 fits.
+ */
+export interface SignalingSocket {
+  readonly id?: string | undefined;
+  readonly connected: boolean;
+  readonly recovered?: boolean;
+  readonly active?: boolean;
+  on(event: string, listener: Listener): unknown;
+  off(event: string, listener: Listener): unknown;
+  emit(event: string, ...args: unknown[]): unknown;
+  connect(): unknown;
+  disconnect(): unknown;
+}

@@ -1,0 +1,130 @@
+import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
+import { Call, type CallOptions, type CallPhase, type CallState } from './call.js';
+import { LocalMedia, type LocalMediaState, type MediaKind } from './local-media.js';
+import type { MediaPath } from './media-path.js';
+import type { SignalingSocket, UserRole } from './protocol.js';
+import { ScreenCapture } from './screen-capture.js';
+
+export type UseWebRTCOptions = Pick<
+  CallOptions,
+  'url' | 'socket' | 'auth' | 'iceServers' | 'constraints' | 'displayMedia' | 'autoStart'
+>;
+
+export interface UseWebRTC {
+  isConnected: boolean;
+  /** Cameras by user id, screens by `<user id>-screen`. */
+  remoteStreams: Record<string, MediaStream>;
+  isScreenSharing: boolean;
+  participants: CallState['participants'];
+  error: string | null;
+  /** Starts camera and microphone; null when that failed. `{}` takes part without either. */
+  startLocalStream: (constraints?: MediaStreamConstraints) => Promise<MediaStream | null>;
+  stopLocalStream: () => void;
+  startScreenShare: (options?: DisplayMediaStreamOptions) => Promise<MediaStream | null>;
+  stopScreenShare: () => void;
+  localStreamRef: { readonly current: MediaStream | null };
+  screenStreamRef: { readonly current: MediaStream | null };
+
+  /** Where the session stands. */
+  phase: CallPhase;
+  /** The server is out of reach for the moment; media may go on. */
+  isReconnecting: boolean;
+  selfId: string | null;
+  /** The connection with each person who takes part in the call. */
+  peerStates: CallState['peerStates'];
+  mediaPath: MediaPath | null;
+  /** The call's own socket, for further events; null before the start. */
+  socket: SignalingSocket | null;
+  localMedia: LocalMediaState;
+  setAudioEnabled: (enabled: boolean) => void;
+  setVideoEnabled: (enabled: boolean) => void;
+  /** Changes the camera or microphone during the call; whether that worked. */
+  switchDevice: (kind: MediaKind, deviceId: string) => Promise<boolean>;
+}
+
+/**
+ * An interview call. It joins when `interviewId` is not empty and leaves on unmount, or when id,
+ * role, url or socket change. Camera and microphone live as long as the component, so that a
+ * preview before the call goes on in it. The other options are read when a call starts.
+ */
+export function useWebRTC(
+  interviewId: string | null | undefined,
+  userRole: UserRole,
+  options: UseWebRTCOptions = {},
+): UseWebRTC {
+  const [media] = useState(() => new LocalMedia());
+  const [screen] = useState(() => new ScreenCapture());
+  const { url, socket } = options;
+  // The call does nothing before `start`, so a render that is thrown away leaves nothing behind.
+  const call = useMemo(
+    () => new Call({ ...options, interviewId: interviewId ?? '', userRole, media, screen }),
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- the other options are read once
+    [interviewId, userRole, url, socket, media, screen],
+  );
+
+  useEffect(() => {
+    if (!interviewId) return undefined;
+    call.start();
+    return () => {
+      call.close();
+    };
+  }, [call, interviewId]);
+
+  useEffect(() => {
+    const resume = () => {
+      if (document.visibilityState === 'visible') void media.recover();
+    };
+    document.addEventListener('visibilitychange', resume);
+    return () => {
+      document.removeEventListener('visibilitychange', resume);
+      media.stop();
+    };
+  }, [media]);
+
+  const state = useSyncExternalStore(call.store.subscribe, call.store.getSnapshot, call.store.getSnapshot);
+  const localMedia = useSyncExternalStore(media.store.subscribe, media.store.getSnapshot, media.store.getSnapshot);
+
+  const { constraints } = options;
+  const [defaults] = useState(constraints);
+  const startLocalStream = useCallback(
+    (wanted?: MediaStreamConstraints) => media.start(wanted ?? defaults),
+    [media, defaults],
+  );
+  const stopLocalStream = useCallback(() => {
+    media.stop();
+  }, [media]);
+  const startScreenShare = useCallback((wanted?: DisplayMediaStreamOptions) => call.startScreenShare(wanted), [call]);
+  const stopScreenShare = useCallback(() => {
+    call.stopScreenShare();
+  }, [call]);
+  const setAudioEnabled = useCallback((enabled: boolean) => media.setEnabled('audio', enabled), [media]);
+  const setVideoEnabled = useCallback((enabled: boolean) => media.setEnabled('video', enabled), [media]);
+  const switchDevice = useCallback(
+    (kind: MediaKind, deviceId: string) => media.switchDevice(kind, deviceId),
+    [media],
+  );
+
+  return {
+    isConnected: state.isConnected,
+    remoteStreams: state.remoteStreams,
+    isScreenSharing: state.isScreenSharing,
+    participants: state.participants,
+    error: state.error ?? (localMedia.failure ? `Media error: ${localMedia.failure.message}` : null),
+    startLocalStream,
+    stopLocalStream,
+    startScreenShare,
+    stopScreenShare,
+    localStreamRef: media.ref,
+    screenStreamRef: screen.ref,
+    phase: state.phase,
+    isReconnecting: state.phase === 'reconnecting',
+    selfId: state.selfId,
+    peerStates: state.peerStates,
+    mediaPath: state.mediaPath,
+    socket: state.socket,
+    localMedia,
+    setAudioEnabled,
+    setVideoEnabled,
+    switchDevice,
+  };
+}
