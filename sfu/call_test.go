@@ -55,6 +55,7 @@ func TestSilentSocketIsParkedAndMayComeLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.closeConnection("R", false) // what it answers next is a connection of its own
 	if err := c.engine.Signal("room", "S", "R", false, "answer", desc.SDP, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +135,7 @@ func TestLateViewerSeesRunningShare(t *testing.T) {
 	r1.offer("C")
 	r1.gets("C")
 	c.engine.ScreenShareStatus("room", "C", true)
+	k.screen.Store("screen")
 	k.addTracks(k.connection(clientKey{"R1", true}, false), "screen", "video")
 	k.offerOn(clientKey{"R1", true}, false)
 	r1.receives("C video screen")
@@ -141,8 +143,9 @@ func TestLateViewerSeesRunningShare(t *testing.T) {
 	r2.offer("C")
 	r2.gets("C")
 	r2.receives("C video screen")
-	// The first viewer's leg goes, the picture stays for the other.
+	// The viewer for whom the share was sent goes; the picture comes back for the other.
 	r1.leave()
+	k.closeConnection("R1", true)
 	r2.receives("C video screen")
 }
 

@@ -119,6 +119,7 @@ type client struct {
 	wg     sync.WaitGroup
 	silent atomic.Bool // never answers
 	stream string
+	screen atomic.Value // string: the stream id of the share that is on
 
 	mu       sync.Mutex
 	pcs      map[clientKey]*webrtc.PeerConnection
@@ -319,7 +320,13 @@ func (p *client) offerOn(key clientKey, tracks bool) {
 }
 
 func (p *client) onOffer(m message) {
+	p.mu.Lock()
+	fresh := p.pcs[clientKey{m.from, m.screen}] == nil
+	p.mu.Unlock()
 	pc := p.connection(clientKey{m.from, m.screen}, !m.screen)
+	if screen, _ := p.screen.Load().(string); fresh && m.screen && screen != "" {
+		p.addTracks(pc, screen, "video")
+	}
 	err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: m.sdp})
 	var desc webrtc.SessionDescription
 	if err == nil {

@@ -21,7 +21,8 @@ type member struct {
 	offering *leg // holds the single slot of a member that is not proven
 
 	sharing    shareStatus
-	shareSince time.Time
+	shareSince time.Time // a picture of the share has been published since
+	shareLost  time.Time // none is published any more since
 	sources    map[sourceKey]*source
 }
 

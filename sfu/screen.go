@@ -6,6 +6,7 @@ import "time"
 // a running share offered to those it did not call.
 const (
 	callDelay      = 1500 * time.Millisecond
+	pullDelay      = 500 * time.Millisecond
 	maxViewerCalls = 5 // for one viewer of one sharer, against a client that keeps closing
 )
 
@@ -28,9 +29,10 @@ func (r *room) onScreenShareStatus(id string, sharing bool) {
 func (r *room) offerScreens() {
 	for _, sharer := range r.members {
 		if !r.shares(sharer) {
-			sharer.shareSince = time.Time{}
+			r.pullScreen(sharer)
 			continue
 		}
+		sharer.shareLost = time.Time{}
 		if sharer.shareSince.IsZero() {
 			sharer.shareSince = time.Now()
 		}
@@ -48,6 +50,33 @@ func (r *room) offerScreens() {
 				l.wantFirst = true
 			}
 		}
+	}
+}
+
+// pullScreen asks for a share whose last connection went with the viewer that it
+// was made for: offered a share connection, the sharer's client adds its screen.
+func (r *room) pullScreen(sharer *member) {
+	if sharer.sharing != shareOn || sharer.shareSince.IsZero() {
+		sharer.shareSince, sharer.shareLost = time.Time{}, time.Time{}
+		return
+	}
+	if sharer.shareLost.IsZero() {
+		sharer.shareLost = time.Now() // a client that stops closes first and says so then
+	}
+	if time.Since(sharer.shareLost) < pullDelay {
+		return
+	}
+	sharer.shareSince, sharer.shareLost = time.Time{}, time.Time{}
+	for _, viewer := range r.order {
+		key := viewer.key.opposite()
+		if viewer.key.peer != sharer.id || !key.screen || r.legs[key] != nil || r.viewers[key] >= maxViewerCalls {
+			continue
+		}
+		r.viewers[key]++
+		if l := r.leg(key); l != nil {
+			l.wantFirst = true
+		}
+		return
 	}
 }
 
