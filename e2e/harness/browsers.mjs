@@ -1,0 +1,87 @@
+// One process per kind of browser, started when first needed and shared by all tests; each person gets
+// a browsing context of their own.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import puppeteer from 'puppeteer-core'
+
+const binaries = {
+  chromium: process.env.E2E_CHROMIUM ?? '/usr/bin/chromium',
+  firefox: process.env.E2E_FIREFOX ?? '/usr/bin/firefox-esr'
+}
+
+// Firefox has no fake screen, so it captures a real one: that of a virtual X server.
+async function startDisplay () {
+  const server = spawn('Xvfb', ['-displayfd', '3', '-screen', '0', '640x480x24', '-nolisten', 'tcp'], {
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe']
+  })
+  const failed = once(server, 'error').then(([err]) => { throw new Error(`Xvfb: ${err.message}`) })
+  const [number] = await Promise.race([once(server.stdio[3], 'data'), failed])
+  failed.catch(() => {})
+  return { name: `:${String(number).trim()}`, stop: () => server.kill() }
+}
+
+const launchers = {
+  async chromium () {
+    const browser = await puppeteer.launch({
+      executablePath: binaries.chromium,
+      headless: true,
+      args: [
+        '--no-sandbox',
+        '--use-fake-device-for-media-stream',
+        '--use-fake-ui-for-media-stream', // permits camera, microphone and screen without asking
+        '--autoplay-policy=no-user-gesture-required',
+        '--disable-background-timer-throttling',
+        '--disable-backgrounding-occluded-windows',
+        '--disable-renderer-backgrounding',
+        '--mute-audio'
+      ]
+    })
+    return { browser, stop: () => browser.close() }
+  },
+
+  async firefox () {
+    const display = await startDisplay()
+    try {
+      const browser = await puppeteer.launch({
+        browser: 'firefox',
+        executablePath: binaries.firefox,
+        headless: false,
+        env: { ...process.env, DISPLAY: display.name },
+        extraPrefsFirefox: {
+          'media.navigator.permission.disabled': true,
+          'media.navigator.streams.fake': true,
+          'media.autoplay.default': 0,
+          'media.cubeb.backend': 'null', // no sound card here, and none is needed
+          'dom.timeout.enable_budget_timer_throttling': false,
+          'dom.min_background_timeout_value': 4,
+          'media.suspend-background-video.enabled': false
+        }
+      })
+      return { browser, stop: async () => { await browser.close(); display.stop() } }
+    } catch (err) {
+      display.stop()
+      throw err
+    }
+  }
+}
+
+export class Browsers {
+  #running = new Map() // kind -> Promise<{browser, stop}>
+
+  async newPage (kind) {
+    if (!existsSync(binaries[kind])) throw new Error(`${binaries[kind]} is missing (the Debian package of ${kind})`)
+    if (!this.#running.has(kind)) this.#running.set(kind, launchers[kind]())
+    const { browser } = await this.#running.get(kind)
+    const context = await browser.createBrowserContext()
+    const page = await context.newPage(kind === 'firefox' ? { type: 'window' } : undefined)
+    return { page, close: () => context.close() }
+  }
+
+  async stop () {
+    const running = [...this.#running.values()]
+    this.#running.clear()
+    for (const launched of await Promise.allSettled(running)) await launched.value?.stop()
+  }
+}

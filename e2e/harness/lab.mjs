@@ -1,0 +1,131 @@
+// A Lab holds what all tests of a run share: the servers (one for each mode), the pages, the browsers. An
+// Interview is one test's room with its people.
+
+import { mkdirSync, rmSync, writeFileSync, copyFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { loadavg } from 'node:os'
+import path from 'node:path'
+import { Browsers } from './browsers.mjs'
+import { startPages } from './pages.mjs'
+import { Person } from './person.mjs'
+import { startProxy } from './proxy.mjs'
+import { here, startServer } from './server.mjs'
+
+export const outDir = path.join(here, 'out')
+
+export class Lab {
+  #servers = new Map() // mode -> Promise<server>
+  #pages = null
+  #browsers = new Browsers()
+  #times = []
+
+  server (mode) {
+    if (!this.#servers.has(mode)) this.#servers.set(mode, startServer({ mode, outDir }))
+    return this.#servers.get(mode)
+  }
+
+  async interview (settings) {
+    this.#pages ??= startPages()
+    return new Interview(settings, await this.server(settings.mode), await this.#pages, this.#browsers, this.#times)
+  }
+
+  // run plays a scenario in an interview of its own; if it fails, all that is known is left under out/.
+  async run (scenario, settings, { keep = false } = {}) {
+    const interview = await this.interview(settings)
+    try {
+      await scenario.run(interview)
+      if (keep) await interview.dump(null)
+    } catch (err) {
+      const folder = await interview.dump(err)
+      err.message += `\n(server log, page consoles and counters: ${folder})`
+      throw err
+    } finally {
+      await interview.close()
+    }
+  }
+
+  // times are the durations the scenarios noted, as [name, mode, milliseconds].
+  get times () {
+    return this.#times
+  }
+
+  async stop () {
+    await this.#browsers.stop()
+    if (this.#pages) await (await this.#pages).stop()
+    for (const started of await Promise.allSettled(this.#servers.values())) await started.value?.stop()
+  }
+}
+
+export class Interview {
+  #pages
+  #browsers
+  #times
+  #people = []
+  #proxies = []
+  #all = [] // everyone who was ever here, for the dump
+
+  constructor (settings, server, pages, browsers, times) {
+    const { scenario, style, mode, recruiter = 'chromium', candidate = 'chromium', variant = 'once' } = settings
+    Object.assign(this, { scenario, style, mode, variant, server, browserOf: { recruiter, candidate } })
+    this.room = `e2e-${randomUUID()}`
+    this.#pages = pages
+    this.#browsers = browsers
+    this.#times = times
+  }
+
+  get relay () {
+    return this.mode === 'relay'
+  }
+
+  // join brings in a person of the interview's style. `options` overrides style, browser, extra, variant, server.
+  async join (role, name, options = {}) {
+    const style = options.style ?? this.style
+    const browser = options.browser ?? this.browserOf[role]
+    const url = new URL(`${this.#pages.url}/${style}.html`)
+    url.search = new URLSearchParams({
+      server: options.server ?? this.server.url,
+      room: this.room,
+      role,
+      variant: options.variant ?? this.variant,
+      extra: options.extra ?? 0
+    })
+    const { page, close } = await this.#browsers.newPage(browser)
+    const person = new Person({ name, role, style, browser, page, close, url: url.href })
+    this.#people.push(person)
+    this.#all.push(person)
+    return person.open()
+  }
+
+  async proxy () {
+    const proxy = await startProxy(this.server.url)
+    this.#proxies.push(proxy)
+    return proxy
+  }
+
+  // note records a duration for the closing table; nothing is asserted about it.
+  note (what, ms) {
+    this.#times.push({ what, style: this.style, mode: this.mode, ms: Math.round(ms), load: loadavg()[0] })
+  }
+
+  async dump (err) {
+    const { recruiter, candidate } = this.browserOf
+    const name = [this.scenario, this.style, this.variant, this.mode, recruiter, candidate].join('-')
+    const folder = path.join(outDir, name)
+    rmSync(folder, { recursive: true, force: true })
+    mkdirSync(folder, { recursive: true })
+    if (err) writeFileSync(path.join(folder, 'error.txt'), `${err.stack}\nroom ${this.room}\n`)
+    if (this.server.logFile) copyFileSync(this.server.logFile, path.join(folder, 'server.log'))
+    for (const person of this.#all) {
+      writeFileSync(path.join(folder, `${person.name}-console.txt`), person.console.join('\n') + '\n')
+      const probe = await person.probe().catch(probeError => ({ probeError: String(probeError) }))
+      writeFileSync(path.join(folder, `${person.name}-probe.json`), JSON.stringify({ id: person.id, ...probe }, null, 2))
+    }
+    return path.relative(process.cwd(), folder)
+  }
+
+  async close () {
+    const people = this.#people.splice(0)
+    await Promise.allSettled(people.map(person => person.close()))
+    await Promise.allSettled(this.#proxies.splice(0).map(proxy => proxy.stop()))
+  }
+}

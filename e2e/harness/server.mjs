@@ -1,0 +1,87 @@
+// The server under test: bin/skillsage on a free port of its own, or one that runs elsewhere
+// (E2E_SERVER_URL, with its mode in E2E_SERVER_MODE).
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream, existsSync, mkdirSync } from 'node:fs'
+import { createSocket } from 'node:dgram'
+import { createServer } from 'node:net'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { until } from './until.mjs'
+
+export const here = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+const binary = process.env.E2E_SERVER_BIN ?? path.join(here, '..', 'bin', 'skillsage')
+
+// The server wants the same number free in TCP (signaling) and UDP (media).
+export async function freePort () {
+  for (let i = 0; i < 50; i++) {
+    const tcp = createServer()
+    tcp.listen(0)
+    await once(tcp, 'listening')
+    const { port } = tcp.address()
+    const udp = createSocket('udp4')
+    const free = await new Promise(resolve => {
+      udp.once('error', () => resolve(false))
+      udp.bind(port, () => udp.close(() => resolve(true)))
+    })
+    tcp.close()
+    await once(tcp, 'close')
+    if (free) return port
+  }
+  throw new Error('no port is free in both TCP and UDP')
+}
+
+export const externalServer = () => process.env.E2E_SERVER_URL
+  ? { url: process.env.E2E_SERVER_URL.replace(/\/$/, ''), mode: process.env.E2E_SERVER_MODE ?? 'p2p' }
+  : null
+
+// startServer returns {url, port, mode, logFile, stop()}. `env` adds SKILLSAGE_ variables.
+export async function startServer ({ mode, env = {}, outDir }) {
+  const external = externalServer()
+  if (external) {
+    if (external.mode !== mode) throw new Error(`the server at ${external.url} is in mode ${external.mode}, not ${mode}`)
+    return { ...external, port: Number(new URL(external.url).port), logFile: null, stop: async () => {} }
+  }
+  if (!existsSync(binary)) throw new Error(`${binary} is missing: run "make build" first`)
+
+  const port = await freePort()
+  mkdirSync(outDir, { recursive: true })
+  const logFile = path.join(outDir, `server-${mode}-${port}.log`)
+  const log = createWriteStream(logFile)
+  const child = spawn(binary, [], {
+    cwd: path.join(here, '..'),
+    env: { ...process.env, PORT: String(port), SKILLSAGE_RELAY_MODE: mode, ...env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  child.stdout.pipe(log, { end: false })
+  child.stderr.pipe(log, { end: false })
+  let exit = null
+  child.once('error', err => { exit = `could not be started: ${err.message}` })
+  child.once('exit', (code, signal) => { exit = `ended with ${signal ?? `code ${code}`}` })
+
+  const url = `http://localhost:${port}`
+  const stop = async () => {
+    if (exit) return
+    const gone = once(child, 'exit')
+    child.kill('SIGTERM')
+    const late = await Promise.race([gone.then(() => false), sleep(5_000, true, { ref: false })])
+    if (late) {
+      child.kill('SIGKILL')
+      await gone
+      throw new Error('the server did not end within 5 s of SIGTERM')
+    }
+  }
+  try {
+    await until(`${binary} answers /healthz on ${port}`, async () => {
+      if (exit) return true
+      return (await fetch(`${url}/healthz`)).ok
+    }, { timeout: 15_000, interval: 100 })
+  } catch (err) {
+    child.kill('SIGKILL')
+    throw err
+  }
+  if (exit) throw new Error(`the server ${exit}; its log is ${logFile}`)
+  return { url, port, mode, logFile, stop, ended: () => exit }
+}

@@ -1,0 +1,79 @@
+// All scenarios, and which combinations of style, mode and browsers each is played in.
+
+import * as call from './call.mjs'
+import * as negotiation from './negotiation.mjs'
+import * as screen from './screen.mjs'
+import { styleExists } from '../harness/pages.mjs'
+import { externalServer } from '../harness/server.mjs'
+
+export const scenarios = Object.fromEntries(
+  [call, screen, negotiation].flatMap(Object.values).map(scenario => [scenario.name, scenario]))
+
+export const styles = ['stock-hook', 'simple-peer', 'perfect', 'hook']
+export const modes = ['p2p', 'relay']
+
+const C = 'chromium'
+const F = 'firefox'
+
+export function title ({ scenario, style, mode, recruiter = C, candidate = C }) {
+  const { variant = 'once' } = scenarios[scenario]
+  const browsers = recruiter === candidate ? recruiter : `${recruiter} recruiter, ${candidate} candidate`
+  return `${mode}: ${scenarios[scenario].title} (${style}${variant === 'once' ? '' : `, ${variant}`}, ${browsers})`
+}
+
+function possible ({ scenario, style, mode }) {
+  const { styles: only, modes: onlyModes, needs } = scenarios[scenario]
+  const external = externalServer()
+  return (!only || only.includes(style)) && (!onlyModes || onlyModes.includes(mode)) && styleExists(style) &&
+    (!external || (external.mode === mode && !(needs?.skillsage && process.env.E2E_SERVER_KIND === 'original')))
+}
+
+// Every behaviour once, with the style and the browsers most likely to break it.
+const chosen = [
+  ['basic', 'stock-hook', 'p2p', C, C],
+  ['share', 'stock-hook', 'p2p', C, C],
+  ['candidate-reload', 'stock-hook', 'p2p', C, C],
+  ['silent-sockets', 'stock-hook', 'p2p', C, C],
+  ['messages', 'simple-peer', 'p2p', C, C],
+  ['recruiter-shares', 'perfect', 'p2p', C, C],
+  ['blip', 'stock-hook', 'p2p', C, C],
+  ['basic', 'stock-hook', 'p2p', F, C],
+
+  ['basic', 'stock-hook', 'relay', C, C],
+  ['share', 'stock-hook', 'relay', C, C],
+  ['two-recruiters', 'stock-hook', 'relay', C, C],
+  ['share-to-two', 'stock-hook', 'relay', C, C],
+  ['late-recruiter', 'stock-hook', 'relay', C, C],
+  ['recruiter-reload', 'stock-hook', 'relay', C, C],
+  ['candidate-reload', 'stock-hook', 'relay', C, C],
+  ['leave', 'stock-hook', 'relay', C, C],
+  ['silent-sockets', 'stock-hook', 'relay', C, C],
+  ['app-variant', 'stock-hook', 'relay', C, C],
+  ['camera-swap', 'stock-hook', 'relay', C, C],
+  ['blip', 'stock-hook', 'relay', C, C],
+  ['share', 'stock-hook', 'relay', F, C],
+  ['share', 'stock-hook', 'relay', C, F],
+  ['messages', 'simple-peer', 'relay', C, C],
+  ['share', 'simple-peer', 'relay', C, C],
+  ['share', 'perfect', 'relay', C, C],
+  ['late-recruiter', 'perfect', 'relay', C, C],
+  ['recruiter-shares', 'perfect', 'relay', C, C],
+  ['glare', 'perfect', 'relay', C, C],
+  ['ice-restart', 'perfect', 'relay', C, C],
+  ['share', 'hook', 'relay', C, C],
+  ['share', 'hook', 'p2p', C, F]
+].map(([scenario, style, mode, recruiter, candidate]) => ({ scenario, style, mode, recruiter, candidate }))
+
+function * product () {
+  for (const mode of modes) {
+    for (const style of styles) {
+      for (const scenario of Object.keys(scenarios)) {
+        for (const recruiter of [C, F]) {
+          for (const candidate of [C, F]) yield { scenario, style, mode, recruiter, candidate }
+        }
+      }
+    }
+  }
+}
+
+export const cases = all => [...(all ? product() : chosen)].filter(possible)
