@@ -10,6 +10,7 @@ import (
 const (
 	resendHistory  = 256         // packets whose last retransmission is remembered
 	resendInterval = int64(20e6) // least time between two retransmissions of a packet
+	resendLimit    = 8           // retransmissions of a packet
 	resendRate     = 500         // retransmissions per second of a feed
 	resendBurst    = 200
 )
@@ -19,6 +20,7 @@ type resendLimiter struct {
 	recent [resendHistory]struct {
 		sequence uint64
 		at       int64
+		times    int
 	}
 	budget   int64 // in ns, each retransmission costs 1/resendRate s
 	budgetAt int64
@@ -28,7 +30,8 @@ type resendLimiter struct {
 func (l *resendLimiter) allow(sequence uint64, now, rtt int64) bool {
 	const cost, most = int64(1e9) / resendRate, int64(1e9) / resendRate * resendBurst
 	recent := &l.recent[sequence%resendHistory]
-	if recent.sequence == sequence && now-recent.at < max(rtt, resendInterval) {
+	again := recent.sequence == sequence && recent.times > 0
+	if again && (now-recent.at < max(rtt, resendInterval) || recent.times == resendLimit) {
 		return false
 	}
 	if l.budgetAt == 0 {
@@ -41,7 +44,11 @@ func (l *resendLimiter) allow(sequence uint64, now, rtt int64) bool {
 		return false
 	}
 	l.budget -= cost
+	if !again {
+		recent.times = 0
+	}
 	recent.sequence, recent.at = sequence, now
+	recent.times++
 	return true
 }
 
