@@ -22,9 +22,18 @@ type Options struct {
 	Port       int          // UDP port; 0 lets the system choose one, the same on every address
 	Addresses  []netip.Addr // of this machine; empty: every suitable one
 	Interfaces []string     // by name; empty: every one
-	Loopback   bool         // loopback addresses too; they are used anyway when there is nothing else
+	Loopback   Loopback     // without effect on Addresses, which say it themselves
 	Logger     *slog.Logger // nil: slog.Default
 }
+
+// Loopback says whether a Port is opened on 127.0.0.1 and ::1 too.
+type Loopback int
+
+const (
+	LoopbackAuto Loopback = iota // only when there is nothing else
+	LoopbackYes
+	LoopbackNo
+)
 
 // Port is one UDP port, open on several addresses of the machine, that all media connections share.
 // ICE tells them apart by the user name fragment of their connectivity checks (RFC 8445).
@@ -113,11 +122,14 @@ func choose(opts Options) ([]netip.Addr, error) {
 			real = append(real, addr)
 		}
 	}
-	if opts.Loopback || len(real) == 0 {
+	if opts.Loopback == LoopbackYes || opts.Loopback == LoopbackAuto && len(real) == 0 {
 		real = append(real, loopback...)
 	}
 	if len(real) == 0 {
-		return nil, fmt.Errorf("no address to carry media on the interfaces %s", strings.Join(opts.Interfaces, ", "))
+		if len(opts.Interfaces) > 0 {
+			return nil, fmt.Errorf("no address to carry media on %s", strings.Join(opts.Interfaces, ", "))
+		}
+		return nil, errors.New("this machine has no address to carry media")
 	}
 	return real, nil
 }

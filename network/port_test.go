@@ -30,7 +30,7 @@ func open(t *testing.T, opts Options) *Port {
 
 // One number on every address, and really bound there.
 func TestOpensEveryAddressOnOnePort(t *testing.T) {
-	p := open(t, Options{Loopback: true})
+	p := open(t, Options{Loopback: LoopbackYes})
 	if !p.HasLoopback() || p.Number() == 0 {
 		t.Fatalf("opened %v", p.Addresses())
 	}
@@ -85,6 +85,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 	}{
 		{"taken", Options{Addresses: []netip.Addr{localhost}, Port: taken.Number()}, "on 127.0.0.1 is taken by another program"},
 		{"foreign", Options{Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.7")}}, "198.51.100.7 is no address of this machine"},
+		{"only loopback, and that is forbidden", Options{Interfaces: []string{"lo"}, Loopback: LoopbackNo}, "no address to carry media on lo"},
 		{"no interface", Options{Interfaces: []string{"nothere0"}}, `network interface "nothere0"`},
 	} {
 		if p, err := Open(c.opts); err == nil || !strings.Contains(err.Error(), c.want) {
