@@ -1,5 +1,7 @@
 package engineio
 
+import "github.com/gorilla/websocket"
+
 // Reason says why a session ended.
 type Reason string
 
@@ -28,3 +30,28 @@ const (
 // Goodbye reports whether the peer itself ended the session on purpose. Everything else may be a
 // client that lost its network and will come back.
 func (r Reason) Goodbye() bool { return r == ReasonTransportClose }
+
+func (r Reason) known() bool {
+	switch r {
+	case ReasonTransportClose, ReasonTransportError, ReasonPingTimeout, ReasonParseError, ReasonTooLarge,
+		ReasonSlowReader, ReasonForcedClose, ReasonShutdown, ReasonServerError:
+		return true
+	}
+	return false
+}
+
+// closeCode is the WebSocket close code (RFC 6455, section 7.4.1) that tells the peer.
+func (r Reason) closeCode() int {
+	switch r {
+	case ReasonShutdown:
+		return websocket.CloseGoingAway
+	case ReasonServerError:
+		return websocket.CloseInternalServerErr
+	case ReasonParseError:
+		return websocket.CloseProtocolError
+	case ReasonTooLarge:
+		return websocket.CloseMessageTooBig
+	default:
+		return websocket.CloseNormalClosure
+	}
+}
