@@ -11,9 +11,12 @@ import (
 	"skillsage/sfu/media"
 )
 
-// maxSections bounds the m= sections of a leg: every camera that a client opens
-// anew takes two more, and a description only ever grows (RFC 8829 section 5.2.2).
-const maxSections = 16
+// Bounds of a leg's m= sections: every camera that a client opens anew takes
+// two more, and a description only ever grows (RFC 8829 section 5.2.2).
+const (
+	maxSections = 48 // then the call is made anew
+	maxAsking   = 16 // the server adds none to more than that
+)
 
 // leg is the server's connection to one client in the name of one peer. Owned
 // by the room's goroutine; conn's own methods are called from operations.
@@ -81,6 +84,7 @@ type section struct {
 	local    jsep.Local // as last agreed
 	remote   jsep.Direction
 	agreed   bool // it stands in a description that both sides have
+	rejected bool // port 0 on either side
 	refused  bool // the client would not receive what was offered last
 }
 

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"skillsage/sfu/jsep"
 )
 
+var errTooManyLegs = errors.New("too many media connections are open: the limit of the room or of the server is reached")
+
 // onOffer takes a client's offer. It is answered at once where the other side
 // is known to answer, else held (a string's worth) until that side has: only
 // then are directions, streams and codecs exact.
@@ -16,7 +19,7 @@ func (r *room) onOffer(key legKey, desc *jsep.Description) {
 	l := r.leg(key)
 	if l == nil {
 		if r.members[key.client] != nil && r.members[key.peer] != nil && r.engine.outbox != nil {
-			r.engine.outbox.State(r.id, key.client, key.peer, key.screen, "refused", "too many media legs are open")
+			r.engine.outbox.State(r.id, key.client, key.peer, key.screen, "refused", errTooManyLegs.Error())
 		}
 		return
 	}
@@ -31,7 +34,12 @@ func (r *room) onOffer(key legKey, desc *jsep.Description) {
 	for _, c := range desc.Candidates {
 		l.takeInlineCandidate(c, desc.Ufrag)
 	}
-	if opp := r.leg(key.opposite()); opp != nil && opp.conn == nil && opp.held == nil && !opp.parked {
+	opp := r.leg(key.opposite())
+	if opp == nil {
+		l.refuse(errTooManyLegs)
+		return
+	}
+	if opp.conn == nil && opp.held == nil && !opp.parked {
 		opp.wantFirst = true
 	}
 	if !l.established && l.conn == nil {
@@ -374,7 +382,8 @@ func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local) {
 		s.agreed = true
 		s.local = locals[s.mid]
 		s.remote = remote.Direction
-		s.refused = s.local.Send && (!remote.Direction.Recv || remote.Rejected)
+		s.rejected = s.local.Reject || remote.Rejected
+		s.refused = s.rejected || (s.local.Send && !remote.Direction.Recv)
 		if s.refused {
 			s.local.Send = false
 		}
@@ -394,6 +403,9 @@ func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local) {
 func (l *leg) decide(s *section, remote *jsep.Section, wanted [slots]publication) jsep.Local {
 	send := s.slot >= 0 && wanted[s.slot].source != nil
 	recv := s.wantRecv
+	if remote == nil && s.rejected {
+		return jsep.Local{Reject: true}
+	}
 	if remote != nil {
 		if remote.Rejected || l.codec(remote) == nil {
 			return jsep.Local{Reject: true}

@@ -28,7 +28,7 @@ func stalled(up *media.Upstream) bool { return time.Since(up.LastPacket()) > sta
 // for its present tracks, with fresh sections: waiting senders attach to new
 // ones only (RFC 8829 section 5.10).
 func (l *leg) checkStall(now time.Time) {
-	if l.key.screen || !l.connected || l.busy || l.out != nil || l.held != nil {
+	if l.dropped || l.key.screen || !l.connected || l.busy || l.out != nil || l.held != nil {
 		return
 	}
 	p := &l.pubs[slotVideo]
@@ -44,6 +44,10 @@ func (l *leg) checkStall(now time.Time) {
 		return // everything is silent: the network, not the camera
 	}
 	if l.refill.asked >= len(refillWaits) || now.Sub(l.refill.last) < refillWaits[l.refill.asked] {
+		return
+	}
+	if len(l.sections)+2 > maxAsking {
+		l.room.rehome(l, "the camera fell silent too often")
 		return
 	}
 	l.refill.asked++

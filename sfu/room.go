@@ -213,7 +213,7 @@ func (r *room) tick(now time.Time) {
 	for _, l := range slices.Clone(r.order) {
 		l.checkDeadlines(now)
 	}
-	for _, l := range r.order {
+	for _, l := range slices.Clone(r.order) {
 		l.checkStall(now)
 	}
 	r.settle()

@@ -18,7 +18,7 @@ import (
 // Bounds of what a client may send. A browser's largest offers stay far below.
 const (
 	MaxSize       = 256 << 10 // bytes of one description
-	MaxSections   = 32        // m= sections
+	MaxSections   = 64        // m= sections
 	MaxAttributes = 1024      // a= lines of one section
 	MaxCandidates = 64        // a=candidate lines taken from one description
 	maxToken      = 256       // bytes of a mid, stream id, ufrag
