@@ -40,100 +40,125 @@ func checkTo(to []byte) *refusal {
 	return nil
 }
 
-func (c *conn) onCandidate(ev *socketio.Event, payload []byte) (any, *refusal) {
+// candidateEvent is a checked ice-candidate payload; its slices point into it.
+type candidateEvent struct {
+	to, candidate   []byte
+	screen, flagged bool // flagged: isScreenShare was there
+}
+
+func parseCandidate(payload []byte, limits *Limits) (e candidateEvent, why *refusal) {
 	var f [3][]byte
-	if why := fields(payload, candidateNames, f[:]); why != nil {
-		return nil, why
+	if why = fields(payload, candidateNames, f[:]); why != nil {
+		return e, why
 	}
-	to, candidate := f[0], f[1]
-	screen, present, why := screenFlag(f[2])
+	e.to, e.candidate = f[0], f[1]
+	if e.screen, e.flagged, why = screenFlag(f[2]); why != nil {
+		return e, why
+	}
+	if why = checkTo(e.to); why != nil {
+		return e, why
+	}
+	switch {
+	case e.candidate == nil:
+		return e, missing("candidate")
+	case !isObject(e.candidate) && !isNull(e.candidate): // null is how some clients say that there are no more
+		return e, badField("candidate", "an object")
+	case len(e.candidate) > limits.CandidateBytes:
+		return e, tooLarge("candidate", limits.CandidateBytes)
+	}
+	return e, nil
+}
+
+func (c *conn) onCandidate(ev *socketio.Event, payload []byte) (any, *refusal) {
+	e, why := parseCandidate(payload, &c.server.limits)
 	if why != nil {
 		return nil, why
 	}
-	if why := checkTo(to); why != nil {
-		return nil, why
-	}
-	switch {
-	case candidate == nil:
-		return nil, missing("candidate")
-	case !isObject(candidate) && !isNull(candidate): // null is how some clients say that there are no more
-		return nil, badField("candidate", "an object")
-	case len(candidate) > c.server.limits.CandidateBytes:
-		return nil, tooLarge("candidate", c.server.limits.CandidateBytes)
-	}
-
 	m := c.member.Load()
 	if m == nil {
 		return nil, ignoreNotJoined
 	}
 	r := m.room
 	r.mu.Lock()
-	target := r.addressee(to)
+	target := r.addressee(e.to)
 	if why := r.maySend(m, target); why != nil {
 		r.mu.Unlock()
 		return nil, why
 	}
 	if r.mode == ModeRelay {
-		if isNull(candidate) {
+		if isNull(e.candidate) {
 			r.mu.Unlock()
 			return nil, nil
 		}
-		relay, kept := c.server.relay, bytes.Clone(candidate)
+		relay, kept := c.server.relay, bytes.Clone(e.candidate)
 		c.server.stats.relayCandidates.Add(1)
 		later := c.later(ev)
-		r.postCall(func() { later(relay.Candidate(r.id, m.id, target.id, screen, kept)) })
+		r.postCall(func() { later(relay.Candidate(r.id, m.id, target.id, e.screen, kept)) })
 		r.deliverLocked()
 		return nil, errLater
 	}
-	r.post(target, socketio.EncodeRaw("ice-candidate", partFrom, c.quotedID, partCandidate, candidate, partScreen(screen, present)))
+	r.post(target, socketio.EncodeRaw("ice-candidate", partFrom, c.quotedID, partCandidate, e.candidate, partScreen(e.screen, e.flagged)))
 	c.server.stats.candidates.Add(1)
 	r.deliverLocked()
 	return nil, nil
 }
 
-func (c *conn) onSignal(ev *socketio.Event, payload []byte) (any, *refusal) {
+// signalEvent is a checked signal payload; its slices point into it. signal and kind are nil where they were absent.
+type signalEvent struct {
+	to, signal, kind []byte
+	screen, flagged  bool // flagged: isScreenShare was there
+}
+
+func parseSignal(payload []byte, limits *Limits) (e signalEvent, why *refusal) {
 	var f [4][]byte
-	if why := fields(payload, signalNames, f[:]); why != nil {
-		return nil, why
+	if why = fields(payload, signalNames, f[:]); why != nil {
+		return e, why
 	}
-	to, signal, kind := f[0], f[1], f[2]
-	screen, present, why := screenFlag(f[3])
+	e.to, e.signal, e.kind = f[0], f[1], f[2]
+	if e.screen, e.flagged, why = screenFlag(f[3]); why != nil {
+		return e, why
+	}
+	if why = checkTo(e.to); why != nil {
+		return e, why
+	}
+	if why = optionalString("type", e.kind, maxShortText); why != nil {
+		return e, why
+	}
+	described := string(e.kind) == `"offer"` || string(e.kind) == `"answer"`
+	switch {
+	case described && e.signal == nil:
+		return e, missing("signal")
+	case described && !isObject(e.signal):
+		return e, badField("signal", "an object")
+	case len(e.signal) > limits.SignalBytes:
+		return e, tooLarge("signal", limits.SignalBytes)
+	}
+	return e, nil
+}
+
+func (c *conn) onSignal(ev *socketio.Event, payload []byte) (any, *refusal) {
+	e, why := parseSignal(payload, &c.server.limits)
 	if why != nil {
 		return nil, why
 	}
-	if why := checkTo(to); why != nil {
-		return nil, why
-	}
-	if why := optionalString("type", kind, maxShortText); why != nil {
-		return nil, why
-	}
-	described := string(kind) == `"offer"` || string(kind) == `"answer"`
-	switch {
-	case described && signal == nil:
-		return nil, missing("signal")
-	case described && !isObject(signal):
-		return nil, badField("signal", "an object")
-	case len(signal) > c.server.limits.SignalBytes:
-		return nil, tooLarge("signal", c.server.limits.SignalBytes)
-	}
-
 	m := c.member.Load()
 	if m == nil {
 		return nil, ignoreNotJoined
 	}
 	r := m.room
 	r.mu.Lock()
-	target := r.addressee(to)
+	target := r.addressee(e.to)
 	if why := r.maySend(m, target); why != nil {
 		r.mu.Unlock()
 		return nil, why
 	}
 	if r.mode == ModeRelay {
 		r.mu.Unlock()
-		return c.relaySignal(ev, m, target, screen, kind, signal)
+		return c.relaySignal(ev, m, target, e.screen, e.kind, e.signal)
 	}
-	r.post(target, socketio.EncodeRaw("signal", partFrom, c.quotedID, partIf(signal, partSignal), signal, partIf(kind, partType), kind, partScreen(screen, present)))
-	r.called = r.called || string(kind) == `"offer"`
+	r.post(target, socketio.EncodeRaw("signal", partFrom, c.quotedID, partIf(e.signal, partSignal), e.signal, partIf(e.kind, partType), e.kind,
+		partScreen(e.screen, e.flagged)))
+	r.called = r.called || string(e.kind) == `"offer"`
 	c.server.stats.signals.Add(1)
 	r.deliverLocked()
 	return nil, nil
@@ -270,26 +295,33 @@ func partScreen(screen, present bool) []byte {
 	}
 }
 
-func (c *conn) onScreenShareStatus(_ *socketio.Event, payload []byte) (any, *refusal) {
+func parseStatus(payload []byte) (interview, sharing []byte, why *refusal) {
 	var f [2][]byte
-	if why := fields(payload, statusNames, f[:]); why != nil {
+	if why = fields(payload, statusNames, f[:]); why != nil {
+		return nil, nil, why
+	}
+	switch string(f[1]) {
+	case "true", "false":
+		return f[0], f[1], nil
+	case "":
+		return nil, nil, missing("isSharing")
+	}
+	return nil, nil, badField("isSharing", "true or false")
+}
+
+func (c *conn) onScreenShareStatus(_ *socketio.Event, payload []byte) (any, *refusal) {
+	interview, status, why := parseStatus(payload)
+	if why != nil {
 		return nil, why
 	}
-	sharing := string(f[1]) == "true"
-	switch {
-	case f[1] == nil:
-		return nil, missing("isSharing")
-	case !sharing && string(f[1]) != "false":
-		return nil, badField("isSharing", "true or false")
-	}
-	r, m, why := c.visit(f[0])
+	r, m, why := c.visit(interview)
 	if why != nil {
 		return nil, why
 	}
 	// r.mu is held.
-	r.postAll(m, socketio.EncodeRaw("screen-share-status", partUserID, c.quotedID, partSharing, f[1], partEnd))
+	r.postAll(m, socketio.EncodeRaw("screen-share-status", partUserID, c.quotedID, partSharing, status, partEnd))
 	if m != nil && r.mode == ModeRelay {
-		relay := c.server.relay
+		relay, sharing := c.server.relay, string(status) == "true"
 		r.postCall(func() { relay.ScreenShareStatus(r.id, m.id, sharing) })
 	}
 	r.deliverLocked()

@@ -10,9 +10,7 @@ import (
 
 var (
 	chatNames     = []string{"interviewId", "content", "userRole"}
-	codeNames     = []string{"interviewId", "questionId", "code", "language", "currentQuestionIndex"}
-	languageNames = []string{"interviewId", "questionId", "language", "currentQuestionIndex"}
-	questionNames = []string{"interviewId", "questionId", "currentQuestionIndex"}
+	questionNames = []string{"interviewId", "questionId", "code", "language", "currentQuestionIndex"}
 )
 
 // visit locks the room that an event names. For the sender's own room that takes no look-up, and m is its membership.
@@ -50,132 +48,125 @@ func (c *conn) visit(rawID []byte) (r *room, m *member, why *refusal) {
 // partNotOwn ends a chat message: whose it is is for each page to tell.
 var partNotOwn = []byte(`,"isOwn":false}`)
 
-func (c *conn) onChatMessage(_ *socketio.Event, payload []byte) (any, *refusal) {
+// chatEvent is a checked chat-message payload; its slices point into it.
+type chatEvent struct{ interview, content, sender []byte }
+
+func parseChat(payload []byte, limits *Limits) (e chatEvent, why *refusal) {
 	var f [3][]byte
-	if why := fields(payload, chatNames, f[:]); why != nil {
-		return nil, why
+	if why = fields(payload, chatNames, f[:]); why != nil {
+		return e, why
 	}
-	content, sender := f[1], f[2]
+	e = chatEvent{interview: f[0], content: f[1], sender: f[2]}
 	switch {
-	case content == nil:
-		return nil, missing("content")
-	case !isString(content):
-		return nil, badField("content", "a string")
-	case len(content) > c.server.limits.ChatMessageBytes:
-		return nil, tooLarge("content", c.server.limits.ChatMessageBytes)
+	case e.content == nil:
+		return e, missing("content")
+	case !isString(e.content):
+		return e, badField("content", "a string")
+	case len(e.content) > limits.ChatMessageBytes:
+		return e, tooLarge("content", limits.ChatMessageBytes)
 	}
-	if why := optionalString("userRole", sender, maxShortText); why != nil {
+	return e, optionalString("userRole", e.sender, maxShortText)
+}
+
+func (c *conn) onChatMessage(_ *socketio.Event, payload []byte) (any, *refusal) {
+	e, why := parseChat(payload, &c.server.limits)
+	if why != nil {
 		return nil, why
 	}
-	r, _, why := c.visit(f[0])
+	r, _, why := c.visit(e.interview)
 	if why != nil {
 		return nil, why
 	}
 	// r.mu is held.
 	now := time.Now()
-	entry := make([]byte, 0, len(content)+len(sender)+128)
+	entry := make([]byte, 0, len(e.content)+len(e.sender)+128)
 	entry = strconv.AppendInt(append(entry, `{"id":`...), r.chat.nextID(now), 10)
-	entry = appendMember(entry, "content", content)
+	entry = appendMember(entry, "content", e.content)
 	entry = appendTimestamp(append(entry, `,"timestamp":`...), now)
-	entry = appendMember(entry, "sender", sender)
+	entry = appendMember(entry, "sender", e.sender)
 	r.postAll(nil, socketio.EncodeRaw("chat-message", entry, partNotOwn))
 	r.chat.keep(append(entry, '}'))
 	r.deliverLocked()
 	return nil, nil
 }
 
-func (c *conn) onCodeUpdate(_ *socketio.Event, payload []byte) (any, *refusal) {
+// questionEvent is a checked payload about a question; its slices point into it and are nil for what was absent. The
+// three events have the same members, as far as they have them.
+type questionEvent struct {
+	interview, question, code, language, index []byte
+
+	key  string // what the question is kept under
+	name []byte // the same as a JSON string, a copy
+}
+
+func parseQuestion(payload []byte, limits *Limits) (e questionEvent, why *refusal) {
 	var f [5][]byte
-	if why := fields(payload, codeNames, f[:]); why != nil {
-		return nil, why
+	if why = fields(payload, questionNames, f[:]); why != nil {
+		return e, why
 	}
-	question, code, language, index := f[1], f[2], f[3], f[4]
-	if why := optionalString("code", code, c.server.limits.CodeBytes); why != nil {
-		return nil, why
+	e = questionEvent{interview: f[0], question: f[1], code: f[2], language: f[3], index: f[4]}
+	if e.key, e.name, why = questionKey(e.question); why != nil {
+		return e, why
 	}
-	key, name, why := checkQuestion(question, language, index)
-	if why != nil {
-		return nil, why
+	if why = optionalString("code", e.code, limits.CodeBytes); why != nil {
+		return e, why
 	}
-	r, _, why := c.visit(f[0])
-	if why != nil {
-		return nil, why
+	if why = optionalString("language", e.language, maxShortText); why != nil {
+		return e, why
 	}
-	// r.mu is held.
-	now := time.Now()
-	stamp := appendTimestamp(nil, now)
-	r.code.update(key, &questionCode{
-		name:        name,
-		code:        bytes.Clone(code),
-		language:    bytes.Clone(language),
-		index:       bytes.Clone(index),
-		lastUpdated: stamp,
-		updatedBy:   c.id,
+	return e, optionalNumber("currentQuestionIndex", e.index)
+}
+
+func (c *conn) onCodeUpdate(_ *socketio.Event, payload []byte) (any, *refusal) {
+	return c.questionChanged("code-update", payload, func(r *room, e *questionEvent, stamp []byte) {
+		r.code.update(e.key, &questionCode{
+			name:        e.name,
+			code:        bytes.Clone(e.code),
+			language:    bytes.Clone(e.language),
+			index:       bytes.Clone(e.index),
+			lastUpdated: stamp,
+			updatedBy:   c.id,
+		})
 	})
-	broadcast(r, "code-update", stamp, question, code, language, index)
-	return nil, nil
 }
 
 func (c *conn) onLanguageChange(_ *socketio.Event, payload []byte) (any, *refusal) {
-	var f [4][]byte
-	if why := fields(payload, languageNames, f[:]); why != nil {
-		return nil, why
-	}
-	question, language, index := f[1], f[2], f[3]
-	key, _, why := checkQuestion(question, language, index)
-	if why != nil {
-		return nil, why
-	}
-	r, _, why := c.visit(f[0])
-	if why != nil {
-		return nil, why
-	}
-	// r.mu is held.
-	r.code.setLanguage(key, bytes.Clone(language))
-	broadcast(r, "language-change", appendTimestamp(nil, time.Now()), question, nil, language, index)
-	return nil, nil
+	return c.questionChanged("language-change", payload, func(r *room, e *questionEvent, _ []byte) {
+		e.code = nil
+		r.code.setLanguage(e.key, bytes.Clone(e.language))
+	})
 }
 
 func (c *conn) onQuestionChange(_ *socketio.Event, payload []byte) (any, *refusal) {
-	var f [3][]byte
-	if why := fields(payload, questionNames, f[:]); why != nil {
+	return c.questionChanged("question-change", payload, func(r *room, e *questionEvent, _ []byte) {
+		e.code, e.language = nil, nil
+		if e.index != nil {
+			r.code.currentIndex = bytes.Clone(e.index)
+		}
+	})
+}
+
+// questionChanged notes an event about a question with keep, which runs under the room's lock and takes out of the
+// event what is not part of it, and tells everybody in the room, the sender too.
+func (c *conn) questionChanged(event string, payload []byte, keep func(r *room, e *questionEvent, stamp []byte)) (any, *refusal) {
+	e, why := parseQuestion(payload, &c.server.limits)
+	if why != nil {
 		return nil, why
 	}
-	question, index := f[1], f[2]
-	if _, _, why := checkQuestion(question, nil, index); why != nil {
-		return nil, why
-	}
-	r, _, why := c.visit(f[0])
+	r, _, why := c.visit(e.interview)
 	if why != nil {
 		return nil, why
 	}
 	// r.mu is held.
-	if index != nil {
-		r.code.currentIndex = bytes.Clone(index)
-	}
-	broadcast(r, "question-change", appendTimestamp(nil, time.Now()), question, nil, nil, index)
-	return nil, nil
-}
-
-func checkQuestion(question, language, index []byte) (key string, name []byte, why *refusal) {
-	if key, name, why = questionKey(question); why != nil {
-		return "", nil, why
-	}
-	if why = optionalString("language", language, maxShortText); why != nil {
-		return "", nil, why
-	}
-	return key, name, optionalNumber("currentQuestionIndex", index)
-}
-
-// broadcast tells everybody in the room, the sender too, about a question, and releases the room's lock. Absent
-// values are left out.
-func broadcast(r *room, event string, stamp, question, code, language, index []byte) {
-	b := append(make([]byte, 0, len(question)+len(code)+len(language)+len(index)+len(stamp)+80), '{')
-	b = appendMember(b, "questionId", question)
-	b = appendMember(b, "code", code)
-	b = appendMember(b, "language", language)
-	b = appendMember(b, "currentQuestionIndex", index)
+	stamp := appendTimestamp(nil, time.Now())
+	keep(r, &e, stamp)
+	b := append(make([]byte, 0, len(e.question)+len(e.code)+len(e.language)+160), '{')
+	b = appendMember(b, "questionId", e.question)
+	b = appendMember(b, "code", e.code)
+	b = appendMember(b, "language", e.language)
+	b = appendMember(b, "currentQuestionIndex", e.index)
 	b = appendMember(b, "timestamp", stamp)
 	r.postAll(nil, socketio.EncodeRaw(event, b, partEnd))
 	r.deliverLocked()
+	return nil, nil
 }
