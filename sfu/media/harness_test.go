@@ -118,6 +118,9 @@ func newClient(t testing.TB) *client {
 	if err := webrtc.RegisterDefaultInterceptors(codecs, registry); err != nil {
 		t.Fatal(err)
 	}
+	if err := webrtc.ConfigureTWCCHeaderExtensionSender(codecs, registry); err != nil {
+		t.Fatal(err)
+	}
 	pc, err := webrtc.NewAPI(
 		webrtc.WithSettingEngine(loopbackSettings()), webrtc.WithMediaEngine(codecs), webrtc.WithInterceptorRegistry(registry),
 	).NewPeerConnection(webrtc.Configuration{})
@@ -300,7 +303,7 @@ func (c *camera) roll(t testing.TB, from *client) *camera {
 	c.wg.Go(func() {
 		ticker := time.NewTicker(c.interval)
 		defer ticker.Stop()
-		sequence, timestamp := uint16(65500), uint32(1<<32-9000)
+		sequence, began := uint16(65500), time.Now()
 		packet := &rtp.Packet{Header: rtp.Header{Version: 2}}
 		for frame := 0; ; frame++ {
 			select {
@@ -316,6 +319,8 @@ func (c *camera) roll(t testing.TB, from *client) *camera {
 			if c.video {
 				packets = 3
 			}
+			ticks := time.Since(began).Microseconds() * int64(c.track.Codec().ClockRate) / 1_000_000
+			timestamp := uint32(1<<32-9000) + uint32(ticks) // wraps around soon
 			for i := range packets {
 				packet.SequenceNumber, packet.Timestamp, packet.Marker = sequence, timestamp, i == packets-1
 				packet.Payload = c.payload(key, i == 0, c.serial.Add(1))
@@ -324,7 +329,6 @@ func (c *camera) roll(t testing.TB, from *client) *camera {
 					return
 				}
 			}
-			timestamp += uint32(c.track.Codec().ClockRate) / 50
 		}
 	})
 	return c
@@ -355,7 +359,6 @@ type screen struct {
 	mu      sync.Mutex
 	packets []rtp.Packet
 	serials []uint32
-	wg      sync.WaitGroup
 }
 
 // watch collects the tracks of a kind; to be called before the negotiation.
@@ -364,22 +367,26 @@ func watch(t testing.TB, c *client) map[webrtc.RTPCodecType]*screen {
 		webrtc.RTPCodecTypeAudio: {}, webrtc.RTPCodecTypeVideo: {},
 	}
 	c.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-		s := screens[track.Kind()]
-		for {
-			packet, _, err := track.ReadRTP()
-			if err != nil {
-				return
-			}
-			if len(packet.Payload) < 4 {
-				continue
-			}
-			s.mu.Lock()
-			s.packets = append(s.packets, *packet)
-			s.serials = append(s.serials, binary.BigEndian.Uint32(packet.Payload[len(packet.Payload)-4:]))
-			s.mu.Unlock()
-		}
+		screens[track.Kind()].collect(track)
 	})
 	return screens
+}
+
+// collect reads a track until it ends.
+func (s *screen) collect(track *webrtc.TrackRemote) {
+	for {
+		packet, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		if len(packet.Payload) < 4 {
+			continue
+		}
+		s.mu.Lock()
+		s.packets = append(s.packets, *packet)
+		s.serials = append(s.serials, binary.BigEndian.Uint32(packet.Payload[len(packet.Payload)-4:]))
+		s.mu.Unlock()
+	}
 }
 
 func (s *screen) count() int {

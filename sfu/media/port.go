@@ -99,7 +99,11 @@ func (p *Port) start(w RTCPWriter) {
 // that OnTrack gives; nothing else may read the track or its receiver. OnTrack
 // fires when the track is negotiated, which can be long before its first packet.
 func (p *Port) Receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) *Upstream {
-	u := newUpstream(p, track, receiver)
+	mid := ""
+	if transceiver := receiver.RTPTransceiver(); transceiver != nil {
+		mid = transceiver.Mid()
+	}
+	u := newUpstream(p, track, mid, receiver.GetParameters())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	own := p.streams[u.ssrc]
@@ -121,10 +125,11 @@ func (p *Port) Receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) 
 // Pion knows it: at once when the description declares it, after its first
 // packet for a simulcast layer. p.mu is held.
 func (p *Port) bindRetransmissions(u *Upstream) {
-	if u.retransmissionsBound.Load() || !u.track.HasRTX() {
+	ssrc := uint32(u.track.RtxSSRC())
+	if ssrc == 0 || u.retransmissionsBound.Load() {
 		return
 	}
-	if b := p.streams[uint32(u.track.RtxSSRC())]; b != nil {
+	if b := p.streams[ssrc]; b != nil {
 		b.upstream.Store(&binding{upstream: u, retransmission: true})
 		u.retransmissionsBound.Store(true)
 	}

@@ -35,7 +35,8 @@ const (
 	offsetWindow = int64(30e9)      // over which the least delay is looked for
 	offsetBucket = int64(5e9)       // in pieces of
 	offsetSlew   = int64(4_000_000) // ns per second by which the offset follows
-	offsetStep   = int64(1e9)       // difference from which on it jumps
+	offsetStep   = int64(1e9)       // difference from which on it jumps,
+	offsetLate   = 4                // if this many reports in a row have it
 )
 
 // ntpOffset estimates what is to be added to a publisher's clock to get the
@@ -53,14 +54,23 @@ type ntpOffset struct {
 	known  bool
 	offset int64
 	at     int64
+	late   int // reports in a row that came too late for the offset
 }
 
 // observe takes the NTP time (ns since 1900) of a report and its arrival
 // (monotonic), and returns that NTP time by the server's clock.
 func (o *ntpOffset) observe(ntp, arrival int64) int64 {
 	difference := ntpEpoch + arrival - ntp
-	if o.known && abs(difference-o.offset) > offsetStep+offsetWindow/1000 {
-		*o = ntpOffset{} // the publisher's clock was set
+	// A report from the future means that the publisher's clock was set. One from
+	// the past may have been delayed; several in a row mean the same.
+	switch {
+	case !o.known || difference-o.offset <= offsetStep:
+		o.late = 0
+	default:
+		o.late++
+	}
+	if o.known && (difference-o.offset < -offsetStep || o.late == offsetLate) {
+		*o = ntpOffset{}
 	}
 	number := arrival / offsetBucket
 	bucket := &o.buckets[int(number%int64(len(o.buckets)))]

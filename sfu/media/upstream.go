@@ -17,12 +17,11 @@ import (
 type Upstream struct {
 	// Static.
 	port        *Port
-	track       *webrtc.TrackRemote
+	track       trackRemote
 	kind        webrtc.RTPCodecType
 	ssrc        uint32
 	mid         string
 	streamID    string
-	rid         string
 	formats     [128]*format // by payload type
 	associated  [128]uint8   // payload type of what a retransmission format repeats; 0: none
 	transportCC uint8        // ids of header extensions; 0: not negotiated
@@ -50,6 +49,16 @@ type Upstream struct {
 	report  senderReport // the last one received
 }
 
+// trackRemote is what is needed of a *webrtc.TrackRemote.
+type trackRemote interface {
+	Kind() webrtc.RTPCodecType
+	SSRC() webrtc.SSRC
+	RtxSSRC() webrtc.SSRC
+	StreamID() string
+	ID() string
+	RID() string
+}
+
 // format is one negotiated payload format. Immutable.
 type format struct {
 	codec webrtc.RTPCodecParameters
@@ -58,20 +67,16 @@ type format struct {
 	startsKeyFrame func(payload []byte) bool
 }
 
-func newUpstream(p *Port, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) *Upstream {
+func newUpstream(p *Port, track trackRemote, mid string, parameters webrtc.RTPParameters) *Upstream {
 	u := &Upstream{
 		port:     p,
 		track:    track,
 		kind:     track.Kind(),
 		ssrc:     uint32(track.SSRC()),
 		streamID: track.StreamID(),
-		rid:      track.RID(),
+		mid:      mid,
 		done:     make(chan struct{}),
 	}
-	if transceiver := receiver.RTPTransceiver(); transceiver != nil {
-		u.mid = transceiver.Mid()
-	}
-	parameters := receiver.GetParameters()
 	for _, codec := range parameters.Codecs {
 		if apt, ok := associatedPayloadType(codec.RTPCodecCapability); ok {
 			u.associated[codec.PayloadType&0x7f] = uint8(apt)
@@ -113,7 +118,7 @@ func (u *Upstream) StreamID() string { return u.streamID }
 func (u *Upstream) TrackID() string { return u.track.ID() }
 
 // RID is the simulcast layer (RFC 8851), or "".
-func (u *Upstream) RID() string { return u.rid }
+func (u *Upstream) RID() string { return u.track.RID() }
 
 // Codec is the format of the last packet; before the first one, the format that
 // was negotiated first; the zero value if there is none.

@@ -1,0 +1,95 @@
+package media
+
+import "testing"
+
+const ms = int64(1e6)
+
+// polls runs the policy for a time in steps of 10 ms and returns when requests
+// were sent, in ms.
+func polls(k *keyRequests, from, to int64) (sent []int64) {
+	for now := from; now < to; now += 10 {
+		if send, _ := k.poll(now * ms); send {
+			sent = append(sent, now)
+		}
+	}
+	return sent
+}
+
+func equal(a, b []int64) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func TestKeyRequestIsRepeatedWithGrowingPauses(t *testing.T) {
+	var k keyRequests
+	k.request(0)
+	got := polls(&k, 0, 200_000)
+	if want := []int64{0, 1000, 3000, 7000, 15000, 25000, 35000, 45000}; !equal(got, want) {
+		t.Fatalf("sent at %v, want %v", got, want)
+	}
+	if send, next := k.poll(300_000 * ms); send || next != 0 {
+		t.Fatal("it never gives up")
+	}
+	k.request(300_000 * ms)
+	if send, _ := k.poll(300_000 * ms); !send {
+		t.Fatal("a new request after giving up is not sent")
+	}
+}
+
+func TestKeyRequestsAreThrottledWithATrailingOne(t *testing.T) {
+	var k keyRequests
+	k.request(0)
+	if send, _ := k.poll(0); !send {
+		t.Fatal("the first request is not sent at once")
+	}
+	k.passed()
+	for now := int64(10); now < 400; now += 10 {
+		k.request(now * ms)
+		if send, next := k.poll(now * ms); send || next != 500*ms {
+			t.Fatalf("at %d ms: %v, next %d", now, send, next)
+		}
+	}
+	if send, _ := k.poll(500 * ms); !send {
+		t.Fatal("the trailing request is not sent")
+	}
+	k.passed()
+	if got := polls(&k, 510, 60_000); len(got) != 0 {
+		t.Fatalf("requests after the key frame: %v", got)
+	}
+}
+
+func TestKeyRequestShortensThePauseButExpectDoesNot(t *testing.T) {
+	var k keyRequests
+	k.request(0)
+	polls(&k, 0, 3500) // sent at 0, 1000, 3000; the next would be at 7000
+	for now := int64(3500); now < 4000; now += 10 {
+		k.expect(now * ms)
+	}
+	if got := polls(&k, 3500, 4000); len(got) != 0 {
+		t.Fatalf("packets that wait for a key frame made requests at %v", got)
+	}
+	k.request(4000 * ms)
+	if send, _ := k.poll(4000 * ms); !send {
+		t.Fatal("a viewer's request waits for the longer pause")
+	}
+}
+
+func TestKeyRequestExpectStartsAgain(t *testing.T) {
+	var k keyRequests
+	k.expect(0)
+	if send, _ := k.poll(0); !send {
+		t.Fatal("a waiting feed alone makes no request")
+	}
+	k.passed()
+	k.expect(100 * ms)
+	if got := polls(&k, 100, 1500); !equal(got, []int64{1000}) {
+		t.Fatalf("sent at %v", got)
+	}
+}
