@@ -1,0 +1,68 @@
+// Command skillsage is a signaling server and media relay for interviews in the browser.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"skillsage/config"
+)
+
+// What the process ends with.
+const (
+	exitOK     = 0
+	exitFailed = 1 // could not start, broke while running, or was cut short by a second signal
+	exitUsage  = 2 // the command line or the configuration is wrong
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
+
+func run(args, environ []string, out, errOut io.Writer) int {
+	command := "serve"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "serve", "check-config":
+	case "version":
+		fmt.Fprintln(out, "skillsage", version(), runtime.Version())
+		return exitOK
+	default:
+		fmt.Fprintf(errOut, "skillsage: unknown command %q; the commands are serve, check-config and version\n", command)
+		return exitUsage
+	}
+
+	cfg, err := config.Load(args, environ, out)
+	if errors.Is(err, pflag.ErrHelp) {
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintln(errOut, err)
+		return exitUsage
+	}
+	if command == "check-config" {
+		cfg.Print(out)
+		return exitOK
+	}
+	if err := serve(&cfg.Config, out, errOut); err != nil {
+		fmt.Fprintln(errOut, "skillsage:", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// version is the commit that the binary was built from, as far as the build noted it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unknown"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"skillsage/config"
+	"skillsage/internal/httpapi"
+	"skillsage/network"
+	"skillsage/sfu"
+	"skillsage/signaling"
+	"skillsage/web"
+)
+
+// stopTime is how long the end may take once the drain is over.
+const stopTime = 2 * time.Second
+
+// server is everything that runs, in the order in which it starts. Its fields are static after start.
+type server struct {
+	log       *slog.Logger
+	listener  net.Listener
+	media     *network.Port // nil when no room can ever be relayed
+	engine    *sfu.Engine   // nil likewise
+	signaling *signaling.Server
+	health    httpapi.Health
+	http      *http.Server
+	admin     *http.Server // nil when it is off
+	failed    chan error   // a listener that broke
+}
+
+// serve runs the server until a signal ends it.
+func serve(cfg *config.Config, out, errOut io.Writer) error {
+	log := newLogger(cfg.Log, errOut)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+
+	s, err := start(cfg, log)
+	if err != nil {
+		return err
+	}
+	printLinks(out, cfg, s)
+
+	var cause error
+	select {
+	case sig := <-signals:
+		log.Info("stopping", "signal", sig.String(), "drain", cfg.Shutdown.Drain)
+		go func() {
+			log.Warn("stopped at once", "signal", (<-signals).String())
+			os.Exit(exitFailed)
+		}()
+		s.drain(cfg.Shutdown.Drain)
+	case cause = <-s.failed:
+	}
+	// Whatever hangs, the process does not outlive its promise.
+	time.AfterFunc(stopTime, func() {
+		log.Error("not everything ended in time", "limit", stopTime)
+		os.Exit(exitFailed)
+	})
+	s.close()
+	log.Info("stopped")
+	return cause
+}
+
+// start opens the ports, builds the parts on them and begins to serve. On an error nothing is left open.
+func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
+	s := &server{log: log, failed: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.listener, err = listen(cfg.Server.Listen(), "server.port, or the variable PORT,"); err != nil {
+		return nil, err
+	}
+	s.signaling = signaling.New(signalingOptions(cfg, log))
+
+	// In a peer-to-peer server no recruiter can switch, the media port stays closed.
+	if cfg.Relay.Mode == "relay" || cfg.Relay.RoomMode == "recruiter" {
+		if s.media, err = network.Open(networkOptions(cfg, s.listener.Addr(), log)); err != nil {
+			return nil, fmt.Errorf("%w (relay.udp_port chooses the port, network.addresses where it is opened)", err)
+		}
+		if s.engine, err = sfu.New(relayOptions(cfg, s.media, log)); err != nil {
+			return nil, err
+		}
+		s.engine.SetOutbox(s.signaling)
+		s.signaling.SetRelay(s.engine)
+	}
+
+	assets, built := web.Assets()
+	if !built {
+		assets = nil
+	}
+	s.http = s.newHTTP(cfg, httpapi.New(s.signaling, &s.health, assets))
+	if cfg.Admin.Listen != "" {
+		admin, err := listen(cfg.Admin.Listen, "admin.listen")
+		if err != nil {
+			return nil, err
+		}
+		var relay httpapi.RelayStats
+		if s.engine != nil {
+			relay = s.engine
+		}
+		s.admin = s.newHTTP(cfg, httpapi.NewAdmin(&s.health, s.signaling, relay))
+		go s.serveOn(s.admin, admin)
+	}
+	go s.serveOn(s.http, s.listener)
+	return s, nil
+}
+
+func listen(address, option string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is taken by another program; %s chooses another port: %w", address, option, err)
+	}
+	return l, err
+}
+
+// newHTTP has no ReadTimeout and no WriteTimeout: they would cut long polls. The signaling sets
+// deadlines of its own on what it reads and writes.
+func (s *server) newHTTP(cfg *config.Config, handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    cfg.Server.MaxHeaderSize,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (s *server) serveOn(server *http.Server, listener net.Listener) {
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		s.failed <- err
+	}
+}
+
+// drain opens no new rooms and waits until the last one has ended, for at most limit.
+func (s *server) drain(limit time.Duration) {
+	s.health.Drain()
+	s.signaling.Drain()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for limit > 0 && s.signaling.Stats().Rooms > 0 {
+		select {
+		case <-deadline.C:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// close ends the parts in the reverse order of their start: nobody new, then the members' sockets,
+// their media, the port. What does not end in time is cut.
+func (s *server) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime-500*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 2)
+	servers := 0
+	for _, server := range []*http.Server{s.http, s.admin} {
+		if server != nil {
+			servers++
+			go func() { ended <- server.Shutdown(ctx) }()
+		}
+	}
+	// Half of the time is left for the media, should a socket take its time to say goodbye.
+	goodbye, cancelGoodbye := context.WithTimeout(ctx, stopTime/2)
+	defer cancelGoodbye()
+	if s.signaling != nil {
+		s.note("sockets were cut", s.signaling.Close(goodbye))
+	}
+	if s.engine != nil {
+		s.note("media connections were cut", s.engine.Close(ctx))
+	}
+	for range servers {
+		if err := <-ended; err != nil {
+			s.note("HTTP requests were cut", err)
+		}
+	}
+	for _, server := range []*http.Server{s.http, s.admin} {
+		if server != nil {
+			_ = server.Close()
+		}
+	}
+	if s.media != nil {
+		_ = s.media.Close()
+	}
+	if s.listener != nil {
+		_ = s.listener.Close() // when the start failed; else it is closed already
+	}
+}
+
+func (s *server) note(text string, err error) {
+	if err != nil {
+		s.log.Warn(text, "error", err)
+	}
+}

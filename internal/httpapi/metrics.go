@@ -1,0 +1,142 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"skillsage/sfu"
+	"skillsage/signaling"
+)
+
+// SignalingStats is what the metrics need of signaling.Server.
+type SignalingStats interface{ Stats() signaling.Stats }
+
+// RelayStats is what the metrics need of sfu.Engine.
+type RelayStats interface{ Stats() sfu.Stats }
+
+// NewAdmin is the handler of the operator's listener: /metrics and /healthz. relay is nil without a media relay.
+func NewAdmin(health *Health, signaling SignalingStats, relay RelayStats) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		signalingCollector{signaling},
+	)
+	if relay != nil {
+		registry.MustRegister(relayCollector{relay})
+	}
+	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/healthz":
+			health.ServeHTTP(w, r)
+		case r.URL.Path == "/metrics":
+			if readOnly(w, r) {
+				metrics.ServeHTTP(w, r)
+			}
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// metric is one time series of a snapshot of type S.
+type metric[S any] struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read func(S) float64
+}
+
+func gauge[S any](name, help string, read func(S) float64) metric[S] {
+	return metric[S]{prometheus.NewDesc("skillsage_"+name, help, nil, nil), prometheus.GaugeValue, read}
+}
+
+func counter[S any](name, help string, read func(S) uint64) metric[S] {
+	return metric[S]{prometheus.NewDesc("skillsage_"+name+"_total", help, nil, nil), prometheus.CounterValue,
+		func(s S) float64 { return float64(read(s)) }}
+}
+
+func describe[S any](all []metric[S], ch chan<- *prometheus.Desc) {
+	for _, m := range all {
+		ch <- m.desc
+	}
+}
+
+func collect[S any](all []metric[S], s S, ch chan<- prometheus.Metric) {
+	for _, m := range all {
+		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(s))
+	}
+}
+
+type signalingCollector struct{ source SignalingStats }
+
+var signalingMetrics = []metric[signaling.Stats]{
+	gauge("rooms", "Rooms with somebody in them.", func(s signaling.Stats) float64 { return float64(s.Rooms) }),
+	gauge("members", "Sockets in rooms, those that may come back included.", func(s signaling.Stats) float64 { return float64(s.Members) }),
+	counter("joins", "Joins that others were told of.", func(s signaling.Stats) uint64 { return s.Joined }),
+	counter("leaves", "Leaves of every kind.", func(s signaling.Stats) uint64 { return s.Left }),
+	counter("evictions", "Members with a broken connection removed to make room.", func(s signaling.Stats) uint64 { return s.Evicted }),
+	counter("signals_forwarded", "Session descriptions forwarded in p2p mode.", func(s signaling.Stats) uint64 { return s.SignalsForwarded }),
+	counter("candidates_forwarded", "ICE candidates forwarded in p2p mode.", func(s signaling.Stats) uint64 { return s.CandidatesForwarded }),
+	counter("relay_signals", "Session descriptions handed to the relay.", func(s signaling.Stats) uint64 { return s.RelaySignals }),
+	counter("relay_candidates", "ICE candidates handed to the relay.", func(s signaling.Stats) uint64 { return s.RelayCandidates }),
+	counter("relay_sent", "Session descriptions sent by the relay.", func(s signaling.Stats) uint64 { return s.RelaySent }),
+	counter("events_delayed", "Events of sockets above their rate.", func(s signaling.Stats) uint64 { return s.Delayed }),
+	counter("signaling_panics", "Panics caught in calls of the relay.", func(s signaling.Stats) uint64 { return s.Panics }),
+}
+
+// Labels come from fixed tables of the signaling, never from a client.
+var (
+	refusedDesc  = prometheus.NewDesc("skillsage_events_refused_total", "Events answered with an error.", []string{"code"}, nil)
+	droppedDesc  = prometheus.NewDesc("skillsage_events_dropped_total", "Events dropped silently.", []string{"reason"}, nil)
+	legStateDesc = prometheus.NewDesc("skillsage_leg_states_total", "Changes of state of media connections.", []string{"state"}, nil)
+)
+
+func (c signalingCollector) Describe(ch chan<- *prometheus.Desc) {
+	describe(signalingMetrics, ch)
+	ch <- refusedDesc
+	ch <- droppedDesc
+	ch <- legStateDesc
+}
+
+func (c signalingCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.source.Stats()
+	collect(signalingMetrics, s, ch)
+	for _, labelled := range []struct {
+		desc   *prometheus.Desc
+		values map[string]uint64
+	}{{refusedDesc, s.Refused}, {droppedDesc, s.Dropped}, {legStateDesc, s.LegStates}} {
+		for label, value := range labelled.values {
+			ch <- prometheus.MustNewConstMetric(labelled.desc, prometheus.CounterValue, float64(value), label)
+		}
+	}
+}
+
+type relayCollector struct{ source RelayStats }
+
+var relayMetrics = []metric[sfu.Stats]{
+	gauge("relay_rooms", "Rooms that the relay knows.", func(s sfu.Stats) float64 { return float64(s.Rooms) }),
+	gauge("legs", "Media connections open now.", func(s sfu.Stats) float64 { return float64(s.Legs) }),
+	counter("legs_opened", "Media connections ever opened.", func(s sfu.Stats) uint64 { return s.LegsOpened }),
+	counter("legs_refused", "Media connections refused at a limit.", func(s sfu.Stats) uint64 { return s.LegsRefused }),
+	counter("legs_connected", "Media connections that came up.", func(s sfu.Stats) uint64 { return s.LegsConnected }),
+	counter("legs_failed", "Media connections that failed.", func(s sfu.Stats) uint64 { return s.LegsFailed }),
+	counter("offers_held", "Offers held until the far side answered.", func(s sfu.Stats) uint64 { return s.OffersHeld }),
+	counter("offers_unanswered", "Offers of the server that nobody answered in time.", func(s sfu.Stats) uint64 { return s.OffersUnanswered }),
+	counter("glares", "Offers that crossed one of the server's.", func(s sfu.Stats) uint64 { return s.Glares }),
+	counter("rehomed", "Calls that had to be set up anew.", func(s sfu.Stats) uint64 { return s.Rehomed }),
+	counter("refilled", "Sources asked for again after their packets stopped.", func(s sfu.Stats) uint64 { return s.Refilled }),
+	counter("late_answers", "Answers that came after their offer was given up.", func(s sfu.Stats) uint64 { return s.LateAnswers }),
+	counter("candidates_dropped", "ICE candidates that belonged to nothing.", func(s sfu.Stats) uint64 { return s.CandidatesDropped }),
+	counter("data_channels", "Data channels bridged.", func(s sfu.Stats) uint64 { return s.DataChannels }),
+	counter("data_channel_messages_lost", "Messages that a data channel could not pass on.", func(s sfu.Stats) uint64 { return s.DataChannelsLost }),
+	counter("upstreams_started", "Streams of clients that began to arrive.", func(s sfu.Stats) uint64 { return s.UpstreamsStarted }),
+	counter("carrier_switches", "Sources that moved to another connection.", func(s sfu.Stats) uint64 { return s.CarrierSwitch }),
+}
+
+func (c relayCollector) Describe(ch chan<- *prometheus.Desc) { describe(relayMetrics, ch) }
+
+func (c relayCollector) Collect(ch chan<- prometheus.Metric) { collect(relayMetrics, c.source.Stats(), ch) }
