@@ -48,6 +48,7 @@ const (
 // times, 5 s apart in the case of Chromium's audio.
 type ntpOffset struct {
 	buckets [offsetWindow / offsetBucket]struct {
+		used   bool
 		number int64
 		least  int64
 	}
@@ -74,13 +75,13 @@ func (o *ntpOffset) observe(ntp, arrival int64) int64 {
 	}
 	number := arrival / offsetBucket
 	bucket := &o.buckets[int(number%int64(len(o.buckets)))]
-	if !o.known || bucket.number != number {
-		bucket.number, bucket.least = number, difference
+	if !bucket.used || bucket.number != number {
+		bucket.used, bucket.number, bucket.least = true, number, difference
 	}
 	bucket.least = min(bucket.least, difference)
 	least := difference
 	for _, b := range o.buckets {
-		if b.number > number-int64(len(o.buckets)) && b.number <= number && (b.number != 0 || number < int64(len(o.buckets))) {
+		if b.used && b.number > number-int64(len(o.buckets)) {
 			least = min(least, b.least)
 		}
 	}
