@@ -1,0 +1,103 @@
+import type { UseWebRTC } from '@skillsage/hook';
+import { Alone } from './Alone';
+import { Icon } from './Icon';
+import type { Invitation } from './invitation';
+import type { Person } from './people';
+import { Video } from './Video';
+
+interface StageProps {
+  call: UseWebRTC;
+  people: Person[];
+  invitation: Invitation;
+  speaker: string;
+  onBlocked: (element: HTMLVideoElement) => void;
+}
+
+/** The pictures: screens large, people beside them, oneself small. */
+export function Stage({ call, people, invitation, speaker, onBlocked }: StageProps) {
+  const screens = people.filter(({ screen }) => screen !== null);
+  const layout = screens.length > 0 ? 'presenting' : people.length > 0 ? 'people' : 'alone';
+  return (
+    <div className={`stage ${layout}`} data-people={people.length}>
+      {screens.map(({ id, name, screen }) => (
+        <figure className="tile screen" key={`${id}-screen`}>
+          <Video stream={screen} label={`${name}’s screen`} speaker={speaker} onBlocked={onBlocked} />
+          <figcaption>{name}’s screen</figcaption>
+          <FullScreenButton />
+        </figure>
+      ))}
+      {layout === 'alone' && <Alone call={call} invitation={invitation} />}
+      {people.length > 0 && (
+        <div className="cameras">
+          {people.map((person) => (
+            <PersonTile key={person.id} person={person} speaker={speaker} onBlocked={onBlocked} />
+          ))}
+        </div>
+      )}
+      <OwnTile call={call} />
+    </div>
+  );
+}
+
+function PersonTile({ person, speaker, onBlocked }: { person: Person } & Pick<StageProps, 'speaker' | 'onBlocked'>) {
+  const { name, camera, state } = person;
+  const note =
+    state === 'connected' ? null : state === 'disconnected' || state === 'failed' ? 'Reconnecting…' : 'Connecting…';
+  return (
+    <figure className="tile camera">
+      <span className="avatar" aria-hidden="true">
+        <Icon name="person" />
+      </span>
+      {camera && <Video stream={camera} label={`${name}’s camera`} speaker={speaker} onBlocked={onBlocked} />}
+      {note && (
+        <span className="tile-note">
+          <span className="spinner" aria-hidden="true" />
+          {note}
+        </span>
+      )}
+      <figcaption>{name}</figcaption>
+    </figure>
+  );
+}
+
+function OwnTile({ call }: { call: UseWebRTC }) {
+  const { stream, videoEnabled, audioEnabled } = call.localMedia;
+  const hasVideo = (stream?.getVideoTracks().length ?? 0) > 0;
+  const hasAudio = (stream?.getAudioTracks().length ?? 0) > 0;
+  return (
+    <figure className="tile own">
+      <span className="avatar" aria-hidden="true">
+        <Icon name="person" />
+      </span>
+      {hasVideo && videoEnabled && <Video stream={stream} muted mirrored label="Your camera" />}
+      <figcaption>
+        You
+        {(!audioEnabled || !hasAudio) && (
+          <>
+            <Icon name="mic" off />
+            <span className="visually-hidden">, muted</span>
+          </>
+        )}
+      </figcaption>
+    </figure>
+  );
+}
+
+function FullScreenButton() {
+  if (!document.fullscreenEnabled) return null;
+  return (
+    <button
+      type="button"
+      className="round small tile-action"
+      aria-label="Full screen"
+      title="Full screen"
+      onClick={(event) => {
+        const tile = event.currentTarget.closest('.tile');
+        if (document.fullscreenElement) void document.exitFullscreen();
+        else void tile?.requestFullscreen().catch(() => undefined);
+      }}
+    >
+      <Icon name="full" />
+    </button>
+  );
+}

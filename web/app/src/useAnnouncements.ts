@@ -1,0 +1,37 @@
+import { useEffect, useRef, type RefObject } from 'react';
+import type { ChatMessage, UseWebRTC } from '@skillsage/hook';
+import type { Person } from './people';
+
+/** Says into a live region what a screen reader should hear about: people, screens, messages. */
+export function useAnnouncements(
+  call: UseWebRTC,
+  people: Person[],
+  messages: readonly ChatMessage[],
+  chatOpen: boolean,
+): RefObject<HTMLDivElement | null> {
+  const region = useRef<HTMLDivElement>(null);
+  const before = useRef({ people, messages: messages.length, phase: call.phase });
+
+  useEffect(() => {
+    const last = before.current;
+    before.current = { people, messages: messages.length, phase: call.phase };
+    const sentences: string[] = [];
+    for (const person of people) {
+      const earlier = last.people.find(({ id }) => id === person.id);
+      if (!earlier) sentences.push(`${person.name} joined.`);
+      if (person.screen && !earlier?.screen) sentences.push(`${person.name} shares a screen.`);
+      if (!person.screen && earlier?.screen) sentences.push(`${person.name} stopped sharing.`);
+    }
+    for (const person of last.people) {
+      if (!people.some(({ id }) => id === person.id)) sentences.push(`${person.name} left.`);
+    }
+    if (last.phase === 'reconnecting' && call.phase === 'online') sentences.push('Connected again.');
+    const message = messages.at(-1);
+    if (message && !message.isOwn && messages.length > last.messages && !chatOpen) {
+      sentences.push(`Message from the ${message.sender}: ${message.content}`);
+    }
+    if (sentences.length > 0 && region.current) region.current.textContent = sentences.join(' ');
+  }, [call.phase, people, messages, chatOpen]);
+
+  return region;
+}
