@@ -13,6 +13,11 @@ import (
 // packet may overtake a GET that was sent just before it on another connection.
 const byeLinger = 250 * time.Millisecond
 
+// noopDelay is how long a GET that comes during an upgrade waits before it is answered with a noop: the
+// client's upgrade packet may be just behind it on another connection, and a client that polls in a
+// loop is slowed down. A GET that was held when the probe came is answered at once.
+const noopDelay = 25 * time.Millisecond
+
 // poll is a GET that is held until there is something to answer.
 type poll struct {
 	ready chan struct{} // closed by wake
@@ -72,14 +77,21 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var p *poll
-	if len(s.queue) == 0 && !s.probed {
+	if len(s.queue) == 0 {
 		p = &poll{ready: make(chan struct{})}
 		s.poll = p
+		upgrading := s.probed
 		s.mu.Unlock()
-		if !s.hold(w, r, p) {
+		if !s.hold(w, r, p, upgrading) {
 			return
 		}
 		s.mu.Lock()
+		if upgrading && s.ws.Load() != nil {
+			s.poll = nil
+			s.mu.Unlock()
+			s.srv.refuse(w, refOtherTransport)
+			return
+		}
 	}
 	body := s.takePayloadLocked(p)
 	s.mu.Unlock()
@@ -87,18 +99,24 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request) {
 	putBuffer(body)
 }
 
-// hold waits until p is woken. It reports false when the client has gone meanwhile.
-func (s *Session) hold(w http.ResponseWriter, r *http.Request, p *poll) bool {
+// hold waits until p is woken, or during an upgrade for noopDelay. It reports false when the client
+// has gone meanwhile.
+func (s *Session) hold(w http.ResponseWriter, r *http.Request, p *poll, upgrading bool) bool {
 	// The server's own timeouts are made for requests that are answered at once.
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Time{})
 	control.SetWriteDeadline(time.Time{})
+	var noop <-chan time.Time
+	if upgrading {
+		noop = time.After(noopDelay)
+	}
 	select {
 	case <-p.ready:
-		if r.Context().Err() == nil {
-			return true
-		}
+	case <-noop:
 	case <-r.Context().Done():
+	}
+	if r.Context().Err() == nil {
+		return true
 	}
 	// What would have been written now is lost, so the session can't go on.
 	s.end(ReasonTransportError, endBroken)
