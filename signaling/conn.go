@@ -33,15 +33,23 @@ type handler func(c *conn, ev *socketio.Event, payload []byte) (ack any, why *re
 
 var errLater = &refusal{text: "answered later"}
 
-var handlers = map[string]handler{
-	"join-room":           (*conn).onJoin,
-	"signal":              (*conn).onSignal,
-	"ice-candidate":       (*conn).onCandidate,
-	"screen-share-status": (*conn).onScreenShareStatus,
-	"chat-message":        (*conn).onChatMessage,
-	"code-update":         (*conn).onCodeUpdate,
-	"language-change":     (*conn).onLanguageChange,
-	"question-change":     (*conn).onQuestionChange,
+var handlers = [...]struct {
+	event string
+	run   func(*socketio.Event)
+}{
+	{"ice-candidate", on((*conn).onCandidate)},
+	{"signal", on((*conn).onSignal)},
+	{"screen-share-status", on((*conn).onScreenShareStatus)},
+	{"join-room", on((*conn).onJoin)},
+	{"chat-message", on((*conn).onChatMessage)},
+	{"code-update", on((*conn).onCodeUpdate)},
+	{"language-change", on((*conn).onLanguageChange)},
+	{"question-change", on((*conn).onQuestionChange)},
+}
+
+// on makes one function for all sockets of a handler; the event leads back to the conn.
+func on(h handler) func(*socketio.Event) {
+	return func(ev *socketio.Event) { ev.Socket().Data.(*conn).handle(ev, h) }
 }
 
 func (s *Server) connect(socket *socketio.Socket) {
@@ -52,8 +60,9 @@ func (s *Server) connect(socket *socketio.Socket) {
 		quotedID: []byte(`"` + socket.ID() + `"`),
 		limiter:  rate.NewLimiter(rate.Limit(s.limits.EventRate), s.limits.EventBurst),
 	}
-	for name, h := range handlers {
-		socket.On(name, func(ev *socketio.Event) { c.handle(ev, h) })
+	socket.Data = c
+	for _, h := range handlers {
+		socket.On(h.event, h.run)
 	}
 	socket.OnSuspend(func(socketio.Reason) { c.suspend() })
 	socket.OnResume(c.resume)

@@ -2,6 +2,8 @@ package signaling
 
 import (
 	"sync/atomic"
+
+	"skillsage/signaling/socketio"
 )
 
 // Stats is a snapshot of a Server's counters. Maps are keyed by the words that docs/protocol.md lists.
@@ -24,6 +26,8 @@ type Stats struct {
 	Refused   map[string]uint64 // events answered with an error, by code
 	Dropped   map[string]uint64 // events dropped silently, by reason
 	LegStates map[string]uint64 // what the relay reported, by state
+
+	SocketIO socketio.Stats // of the layers below
 }
 
 type dropReason int
@@ -90,6 +94,7 @@ func (s *Server) Stats() Stats {
 		Panics:              c.panics.Load(),
 		Refused:             make(map[string]uint64, len(codes)),
 		Dropped:             make(map[string]uint64, dropReasons),
+		SocketIO:            s.io.Stats(),
 		LegStates:           make(map[string]uint64, len(legStates)),
 	}
 	for i := range codes {
