@@ -1,4 +1,4 @@
-// Package web holds the room page as it was built, so that one binary serves everything.
+// Package web holds the room page that the server shows to browsers.
 package web
 
 import (
@@ -6,15 +6,19 @@ import (
 	"io/fs"
 )
 
-// The folder holds no more than .gitkeep until the page has been built.
+// The folder is kept in the repository empty, so that the module compiles before the page has been built.
 //
 //go:embed all:app/dist
 var dist embed.FS
 
-// Assets returns the files of the built room page, index.html at their top, or false when the binary
-// was compiled without them.
+// Assets returns the built room page, index.html at its root. It is false in a binary that was built without the page
+// (`make web` builds it).
 func Assets() (fs.FS, bool) {
-	page, err := fs.Sub(dist, "app/dist")
+	return pageIn(dist)
+}
+
+func pageIn(fsys fs.FS) (fs.FS, bool) {
+	page, err := fs.Sub(fsys, "app/dist")
 	if err != nil {
 		return nil, false
 	}

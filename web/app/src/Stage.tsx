@@ -19,13 +19,17 @@ export function Stage({ call, people, invitation, speaker, onBlocked }: StagePro
   const layout = screens.length > 0 ? 'presenting' : people.length > 0 ? 'people' : 'alone';
   return (
     <div className={`stage ${layout}`} data-people={people.length}>
-      {screens.map(({ id, name, screen }) => (
-        <figure className="tile screen" key={`${id}-screen`}>
-          <Video stream={screen} label={`${name}’s screen`} speaker={speaker} onBlocked={onBlocked} />
-          <figcaption>{name}’s screen</figcaption>
-          <FullScreenButton />
-        </figure>
-      ))}
+      {screens.length > 0 && (
+        <div className="screens">
+          {screens.map(({ id, name, screen }) => (
+            <figure className="tile screen" key={id}>
+              <Video stream={screen} label={`${name}’s screen`} speaker={speaker} onBlocked={onBlocked} />
+              <figcaption>{name}’s screen</figcaption>
+              <FullScreenButton />
+            </figure>
+          ))}
+        </div>
+      )}
       {layout === 'alone' && <Alone call={call} invitation={invitation} />}
       {people.length > 0 && (
         <div className="cameras">
