@@ -139,4 +139,6 @@ var relayMetrics = []metric[sfu.Stats]{
 
 func (c relayCollector) Describe(ch chan<- *prometheus.Desc) { describe(relayMetrics, ch) }
 
-func (c relayCollector) Collect(ch chan<- prometheus.Metric) { collect(relayMetrics, c.source.Stats(), ch) }
+func (c relayCollector) Collect(ch chan<- prometheus.Metric) {
+	collect(relayMetrics, c.source.Stats(), ch)
+}

@@ -1,0 +1,142 @@
+package httpapi
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"skillsage/sfu"
+	"skillsage/signaling"
+)
+
+var built = fstest.MapFS{
+	"index.html":         {Data: []byte("<!doctype html><title>room</title>")},
+	"assets/index-1a.js": {Data: []byte("start()")},
+}
+
+// get asks a handler and returns the answer with its body.
+func get(t *testing.T, h http.Handler, method, path string) (*http.Response, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	resp := w.Result()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+func TestRoutes(t *testing.T) {
+	io := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("socket " + r.URL.Path)) })
+	for _, c := range []struct {
+		method, path string
+		status       int
+		body         string
+	}{
+		{"GET", "/", 200, "<title>room</title>"},
+		{"GET", "/?interview=a&role=recruiter", 200, "<title>room</title>"},
+		{"HEAD", "/", 200, ""},
+		{"POST", "/", 405, ""},
+		{"GET", "/assets/index-1a.js", 200, "start()"},
+		{"GET", "/assets/", 404, ""},
+		{"GET", "/assets", 404, ""},
+		{"GET", "/nothing", 404, ""},
+		{"GET", "/../../etc/passwd", 404, ""},
+		{"GET", "/healthz", 200, `{"status":"ok"}`},
+		{"POST", "/healthz", 405, ""},
+		{"POST", "/socket.io/?EIO=4", 200, "socket /socket.io/"},
+		{"OPTIONS", "/socket.io", 200, "socket /socket.io"},
+	} {
+		resp, body := get(t, New(io, &Health{}, built), c.method, c.path)
+		if resp.StatusCode != c.status || !strings.Contains(body, c.body) {
+			t.Errorf("%s %s: %d %q", c.method, c.path, resp.StatusCode, body)
+		}
+	}
+}
+
+func TestPageWithoutABuild(t *testing.T) {
+	h := New(http.NotFoundHandler(), &Health{}, nil)
+	if resp, body := get(t, h, "GET", "/"); resp.StatusCode != 200 || !strings.Contains(body, "make web") {
+		t.Errorf("%d %q", resp.StatusCode, body)
+	}
+	if resp, _ := get(t, h, "GET", "/index.js"); resp.StatusCode != 404 {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	h := New(http.NotFoundHandler(), &Health{}, built)
+	resp, _ := get(t, h, "GET", "http://room.example:5000/")
+	for name, want := range map[string]string{
+		"Content-Security-Policy": "connect-src 'self' ws://room.example:5000 wss://room.example:5000;",
+		"Permissions-Policy":      "camera=(self), microphone=(self), display-capture=(self)",
+		"X-Content-Type-Options":  "nosniff",
+		"Cache-Control":           "no-cache",
+		"Content-Type":            "text/html",
+	} {
+		if got := resp.Header.Get(name); !strings.Contains(got, want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	resp, _ = get(t, h, "GET", "/assets/index-1a.js")
+	if got := resp.Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
+		t.Errorf("Cache-Control: %q", got)
+	}
+}
+
+// A Host made up by a client must not add a directive.
+func TestHostileHost(t *testing.T) {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Host = "a; script-src *"
+	w := httptest.NewRecorder()
+	New(http.NotFoundHandler(), &Health{}, built).ServeHTTP(w, r)
+	if csp := w.Header().Get("Content-Security-Policy"); strings.Contains(csp, "*") || !strings.Contains(csp, "connect-src 'self';") {
+		t.Errorf("%q", csp)
+	}
+}
+
+func TestHealthTurnsWhenDraining(t *testing.T) {
+	var health Health
+	h := New(http.NotFoundHandler(), &health, nil)
+	health.Drain()
+	if resp, body := get(t, h, "GET", "/healthz"); resp.StatusCode != 503 || !strings.Contains(body, `"draining"`) {
+		t.Errorf("%d %q", resp.StatusCode, body)
+	}
+}
+
+type fixed struct {
+	signaling signaling.Stats
+	relay     sfu.Stats
+}
+
+type fixedSignaling fixed
+
+func (f fixedSignaling) Stats() signaling.Stats { return f.signaling }
+
+type fixedRelay fixed
+
+func (f fixedRelay) Stats() sfu.Stats { return f.relay }
+
+func TestMetrics(t *testing.T) {
+	f := fixed{
+		signaling: signaling.Stats{Rooms: 2, Joined: 7, Refused: map[string]uint64{"room-full": 3}},
+		relay:     sfu.Stats{Legs: 4, LegsOpened: 9},
+	}
+	_, body := get(t, NewAdmin(&Health{}, fixedSignaling(f), fixedRelay(f)), "GET", "/metrics")
+	for _, want := range []string{
+		"\nskillsage_rooms 2\n", "\nskillsage_joins_total 7\n", "\nskillsage_events_refused_total{code=\"room-full\"} 3\n",
+		"\nskillsage_legs 4\n", "\nskillsage_legs_opened_total 9\n", "\ngo_goroutines ",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is missing in\n%s", want, body)
+		}
+	}
+	_, body = get(t, NewAdmin(&Health{}, fixedSignaling(f), nil), "GET", "/metrics")
+	if strings.Contains(body, "skillsage_legs ") {
+		t.Error("metrics of a relay that is not there")
+	}
+}
