@@ -2,6 +2,8 @@ module skillsage
 
 go 1.26.0
 
+ignore node_modules
+
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
