@@ -112,7 +112,7 @@ func Parse(text string) (*Description, error) {
 	}
 	parsed := &sdp.SessionDescription{}
 	if err := parsed.UnmarshalString(text); err != nil {
-		return nil, fmt.Errorf("sdp does not parse: %w", err)
+		return nil, fmt.Errorf("sdp does not parse: %.200s", err.Error()) // the stack quotes the line, however long
 	}
 	if n := len(parsed.MediaDescriptions); n > MaxSections {
 		return nil, fmt.Errorf("sdp has %d m= sections, at most %d are accepted", n, MaxSections)
