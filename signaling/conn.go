@@ -23,7 +23,7 @@ type conn struct {
 
 	member atomic.Pointer[member] // the present or last membership; written under mu
 
-	mu    sync.Mutex // taken before room.mu; orders joins with the end of the socket
+	mu    sync.Mutex // taken before room.mu; orders joins with the end of the socket and with what it receives
 	ended bool       // guarded by mu
 }
 

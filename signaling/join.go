@@ -109,6 +109,9 @@ func (c *conn) join(req joinRequest) (joinAck, *refusal) {
 	ack := joinAck{OK: true, UserID: m.id, UserRole: m.role, Mode: r.mode, Warning: warning}
 	r.mu.Unlock()
 	c.member.Store(m)
+	if old != nil && old.room != r {
+		old.moved = true
+	}
 	c.mu.Unlock()
 
 	if old != nil && old.room != r {

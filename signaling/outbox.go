@@ -8,14 +8,14 @@ import (
 
 // parcel is one thing that a room has decided to do outside its lock: a message for a member's socket, or a call.
 type parcel struct {
-	socket *socketio.Socket
-	msg    *socketio.Message
-	call   func()
+	to   *member
+	msg  *socketio.Message
+	call func()
 }
 
 // post queues a message for a member; r.mu is held.
 func (r *room) post(to *member, msg *socketio.Message) {
-	r.queue = append(r.queue, parcel{socket: to.conn.socket, msg: msg})
+	r.queue = append(r.queue, parcel{to: to, msg: msg})
 }
 
 // postAll queues a message for everybody but one; r.mu is held.
@@ -52,7 +52,7 @@ func (r *room) deliverLocked() {
 			if p := &batch[i]; p.call != nil {
 				r.run(p.call)
 			} else {
-				p.socket.Send(p.msg) // an error means that the socket has ended; its OnDisconnect tells the room
+				p.to.send(p.msg)
 			}
 		}
 		clear(batch)
@@ -64,6 +64,16 @@ func (r *room) deliverLocked() {
 	}
 	r.delivering = false
 	r.mu.Unlock()
+}
+
+// send sends a message unless the socket has gone on to another room: what this room still had for it would be taken for
+// news of that one. The lock makes the change of rooms one moment for what the socket receives; a send never blocks.
+func (m *member) send(msg *socketio.Message) {
+	m.conn.mu.Lock()
+	defer m.conn.mu.Unlock()
+	if !m.moved {
+		m.conn.socket.Send(msg) // an error means that the socket has ended; its OnDisconnect tells the room
+	}
 }
 
 // maxSpareQueue bounds the queue memory that a quiet room keeps, in parcels.

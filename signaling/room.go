@@ -14,7 +14,7 @@ const (
 
 // room is one interview. It lives from its first member's join to its last member's leave.
 //
-// r.mu is taken after conn.mu and before no other lock.
+// mu is taken after the conn.mu of the socket whose join or leave it is, and before no other lock.
 type room struct {
 	// Static.
 	server *Server
@@ -42,6 +42,7 @@ type member struct {
 	id   string // the socket's
 	role string
 
+	moved     bool   // guarded by conn.mu; the socket is in another room
 	gone      bool   // guarded by room.mu; has left
 	suspended uint64 // guarded by room.mu; 0, or the number of the suspension that it is in
 }
