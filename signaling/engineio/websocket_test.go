@@ -61,8 +61,12 @@ func TestWebSocketGoodbyes(t *testing.T) {
 		leave func(*websocket.Conn)
 		want  Reason
 	}{
-		"1000":         {func(ws *websocket.Conn) { ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "bye")) }, ReasonTransportClose},
-		"1001":         {func(ws *websocket.Conn) { ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1001, "")) }, ReasonTransportClose},
+		"1000": {func(ws *websocket.Conn) {
+			ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "bye"))
+		}, ReasonTransportClose},
+		"1001": {func(ws *websocket.Conn) {
+			ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1001, ""))
+		}, ReasonTransportClose},
 		"1005":         {func(ws *websocket.Conn) { ws.WriteMessage(websocket.CloseMessage, nil) }, ReasonTransportClose},
 		"close packet": {func(ws *websocket.Conn) { ws.WriteMessage(websocket.TextMessage, []byte("1")) }, ReasonTransportClose},
 		"TCP end":      {func(ws *websocket.Conn) { ws.NetConn().Close() }, ReasonTransportError},
