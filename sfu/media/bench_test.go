@@ -97,13 +97,12 @@ func newTestUpstream(t testing.TB, kind webrtc.RTPCodecType) (*Port, *binding) {
 	return port, &binding{upstream: u}
 }
 
-// newTestFeed makes a feed that writes to a sink. Its payload types are one
-// higher than the publisher's and its audio level has id 5.
+// newTestFeed makes a feed that writes to a sink. Its payload types and the id of
+// its audio level differ from the publisher's. Its port has no reporter: what
+// that would send, the tests take themselves.
 func newTestFeed(t testing.TB, kind webrtc.RTPCodecType, keep bool) (*Feed, *sink) {
 	t.Helper()
 	port := newPort(PortOptions{})
-	port.start(discardRTCP{})
-	t.Cleanup(func() { port.Close(); port.Wait() })
 	port.SetConnected(true)
 	f := port.NewFeed(kind, "camera", "track")
 	s := &sink{keep: keep}

@@ -27,6 +27,8 @@ func (p *Port) buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteC
 	defer p.mu.Unlock()
 	if len(p.streams) < maxStreams {
 		p.streams[ssrc] = b
+	} else {
+		b.closed = true
 	}
 	return b
 }
@@ -70,6 +72,14 @@ func (b *rtpBuffer) hold(packet []byte) {
 		b.held = append(b.held, append([]byte(nil), packet...))
 		b.readable.Signal()
 	}
+}
+
+// bind gives the packets to an upstream from now on.
+func (b *rtpBuffer) bind(to *binding) {
+	b.upstream.Store(to)
+	b.mu.Lock()
+	b.held = nil
+	b.mu.Unlock()
 }
 
 // Read gives Pion a held packet, or waits for one.

@@ -38,7 +38,8 @@ type Feed struct {
 	bound     bindingParameters
 
 	running  bool    // packets of source are being forwarded
-	format   *format // of the packets of source; the format that payloadType stands for
+	format   *format // of the packets of source, for which payload stands
+	refused  *format // the last one that the viewer cannot take
 	first    uint64  // number of the source's packet with which it began
 	offset   uint64  // subtracted from the source's numbers
 	tsOffset uint32  // added to the source's timestamps
@@ -198,9 +199,10 @@ func (f *Feed) Bind(context webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 	f.mu.Lock()
 	f.bound = b
 	f.ssrc.Store(b.ssrc)
-	f.running, f.format = false, nil
+	f.running, f.format, f.refused = false, nil, nil
 	source, ready := f.source, f.ready()
 	f.mu.Unlock()
+	f.port.log.Debug("feed bound", "kind", f.kind.String(), "ssrc", b.ssrc, "codec", chosen.MimeType)
 	if ready && source != nil {
 		source.RequestKeyFrame()
 	}
@@ -216,7 +218,7 @@ func (f *Feed) Unbind(context webrtc.TrackLocalContext) error {
 	}
 	f.bound = bindingParameters{}
 	f.ssrc.Store(0)
-	f.running, f.format = false, nil
+	f.running, f.format, f.refused = false, nil, nil
 	return nil
 }
 
@@ -279,7 +281,9 @@ func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKe
 	header.SequenceNumber = uint16(sequence)
 	header.Timestamp = out.timestamp + f.tsOffset
 	header.SSRC = f.bound.ssrc
-	if !out.late {
+	if out.late {
+		f.resends.sentLate(sequence, out.arrival)
+	} else {
 		f.timestamp, f.sentAt = header.Timestamp, out.arrival
 	}
 	level := f.bound.audioLevel
@@ -305,11 +309,15 @@ func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKe
 
 // adopt looks up what the viewer calls the format of the source. f.mu is held.
 func (f *Feed) adopt(to *format) bool {
-	match := matchFormat(f.bound.formats, to.codec.RTPCodecCapability)
-	if match == nil {
+	if f.refused == to {
 		return false
 	}
-	f.format, f.payload = to, *match
+	match := matchFormat(f.bound.formats, to.codec.RTPCodecCapability)
+	if match == nil {
+		f.format, f.refused = nil, to
+		return false
+	}
+	f.format, f.refused, f.payload = to, nil, *match
 	return true
 }
 

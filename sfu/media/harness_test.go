@@ -189,7 +189,7 @@ func (l *leg) upstream(t testing.TB, kind webrtc.RTPCodecType) *Upstream {
 		defer l.mu.Unlock()
 		for _, u := range l.upstreams {
 			if u.Kind() == kind {
-				found = u
+				found = u // the newest
 			}
 		}
 		return found != nil

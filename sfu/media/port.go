@@ -60,8 +60,8 @@ type Port struct {
 
 	twccMu   sync.Mutex
 	twcc     *twcc.Recorder
-	twccHeld int // packets recorded since the last feedback
-	twccNext int64
+	twccHeld int   // packets recorded since the last feedback
+	twccNext int64 // 0: the reporter is to be woken by the next packet
 
 	// Owned by the reporter.
 	nextReport int64
@@ -116,8 +116,9 @@ func (p *Port) Receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) 
 	}
 	upstreams := append(slices.Clone(*p.upstreams.Load()), u)
 	p.upstreams.Store(&upstreams)
-	own.upstream.Store(&binding{upstream: u})
+	own.bind(&binding{upstream: u})
 	p.bindRetransmissions(u)
+	p.log.Debug("receiving", "kind", u.kind.String(), "mid", u.mid, "ssrc", u.ssrc, "codec", u.Codec().MimeType)
 	return u
 }
 
@@ -130,7 +131,7 @@ func (p *Port) bindRetransmissions(u *Upstream) {
 		return
 	}
 	if b := p.streams[ssrc]; b != nil {
-		b.upstream.Store(&binding{upstream: u, retransmission: true})
+		b.bind(&binding{upstream: u, retransmission: true})
 		u.retransmissionsBound.Store(true)
 	}
 }
@@ -209,6 +210,7 @@ func (p *Port) forget(b *rtpBuffer) {
 	upstreams := slices.Clone(*p.upstreams.Load())
 	upstreams = slices.DeleteFunc(upstreams, func(u *Upstream) bool { return u == to.upstream })
 	p.upstreams.Store(&upstreams)
+	p.log.Debug("received no more", "kind", to.upstream.kind.String(), "mid", to.upstream.mid, "ssrc", b.ssrc)
 }
 
 // poke makes the reporter look for something to send.

@@ -72,9 +72,9 @@ func loseFirst(each int) (drop func(*rtp.Header) bool, dropped *atomic.Int64) {
 }
 
 // complete waits until a viewer has everything up to some packet, then checks it.
-// Packets may come twice if they are repeated: Pion's NACK generator takes a
-// packet that came as a retransmission for still missing.
-func complete(t *testing.T, s *screen, lost *atomic.Int64, repeated bool) {
+// Packets may come twice: a viewer may ask for one that is on its way, and Pion's
+// NACK generator takes one that came as a retransmission for still missing.
+func complete(t *testing.T, s *screen, lost *atomic.Int64) {
 	t.Helper()
 	eventually(t, "400 packets, 15 of them lost at first", func() bool { return s.count() >= 400 && lost.Load() >= 15 })
 	goal := s.last()
@@ -89,7 +89,7 @@ func complete(t *testing.T, s *screen, lost *atomic.Int64, repeated bool) {
 	keep := 0
 	had := map[uint32]bool{}
 	for i := range packets {
-		if serials[i] > goal || repeated && had[serials[i]] {
+		if serials[i] > goal || had[serials[i]] {
 			continue
 		}
 		had[serials[i]] = true
@@ -105,8 +105,8 @@ func TestLossOfPublisherIsRepaired(t *testing.T) {
 	s.publisher.drop.outgoing.Store(&drop)
 	a, b := s.seat(t), s.seat(t)
 	s.camera.roll(t, s.publisher)
-	complete(t, a.screen, lost, false)
-	complete(t, b.screen, lost, false)
+	complete(t, a.screen, lost)
+	complete(t, b.screen, lost)
 
 	stats := s.uplink.upstream(t, video).Stats()
 	if stats.Repaired == 0 || stats.NACKed == 0 {
@@ -133,7 +133,7 @@ func TestLossOfViewerIsRepairedFromTheCache(t *testing.T) {
 	}
 	s.publisher.drop.reports.Store(&see)
 	s.camera.roll(t, s.publisher)
-	complete(t, lossy.screen, lost, true)
+	complete(t, lossy.screen, lost)
 
 	stats := lossy.feed.Stats()
 	if stats.Retransmitted < uint64(lost.Load())/2 || stats.NACKed == 0 {

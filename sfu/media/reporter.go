@@ -128,38 +128,41 @@ func (u *Upstream) receptionReport(now int64) (rtcp.ReceptionReport, bool) {
 // (draft-holmer-rmcat-transport-wide-cc-extensions).
 func (p *Port) recordArrival(ssrc uint32, number uint16, now int64) {
 	p.twccMu.Lock()
-	first := p.twccHeld == 0
 	p.twccHeld++
 	p.twcc.Record(ssrc, number, now/1000)
-	if first && p.twccNext == 0 {
+	idle := p.twccNext == 0
+	if idle {
 		p.twccNext = now + twccInterval
 	}
 	p.twccMu.Unlock()
-	if first {
+	if idle {
 		p.poke()
 	}
 }
 
+// sendTransportFeedback sends the arrival times of the last interval.
 func (p *Port) sendTransportFeedback(now int64) (next int64) {
 	p.twccMu.Lock()
-	if p.twccHeld == 0 {
-		p.twccMu.Unlock()
-		return 0
-	}
-	if now < p.twccNext {
+	if p.twccNext == 0 || now < p.twccNext {
 		next = p.twccNext
 		p.twccMu.Unlock()
 		return next
 	}
-	packets := p.twcc.BuildFeedbackPacket()
+	var packets []rtcp.Packet
+	if p.twccHeld > 0 {
+		packets = p.twcc.BuildFeedbackPacket()
+		p.twccNext = now + twccInterval
+	} else {
+		p.twccNext = 0
+	}
 	p.twccHeld = 0
-	p.twccNext = now + twccInterval
+	next = p.twccNext
 	p.twccMu.Unlock()
 	for _, packet := range packets {
 		p.send(packet)
 		p.counters.twccFeedback.Add(1)
 	}
-	return 0
+	return next
 }
 
 // sendNACK asks for the packets that u misses. numbers is scratch space.

@@ -52,6 +52,13 @@ func (l *resendLimiter) allow(sequence uint64, now, rtt int64) bool {
 	return true
 }
 
+// sentLate notes a packet that has just been forwarded late, so that a request
+// for it that is on its way is not answered too.
+func (l *resendLimiter) sentLate(sequence uint64, now int64) {
+	recent := &l.recent[sequence%resendHistory]
+	recent.sequence, recent.at, recent.times = sequence, now, 1
+}
+
 // resend answers a generic NACK from the source's cache: as retransmissions
 // (RFC 4588) where the viewer has negotiated them, else as the same packets. It
 // runs on the goroutine of the SRTCP session, which owns header and buffer.
