@@ -1,0 +1,309 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { fakeDevices } from './fake-media.mjs';
+import { sdp, startRoom, until } from './room.mjs';
+
+let devices;
+let room;
+beforeEach(async () => {
+  devices = fakeDevices();
+  room = await startRoom();
+});
+afterEach(() => room.close());
+
+const signal = (to, type, description, more = {}) => ({ to, type, signal: { type, sdp: description }, ...more });
+
+test('a recruiter calls the candidate who joins, and both see each other', async () => {
+  const recruiter = await room.member('recruiter');
+  const candidate = await room.member('candidate', { start: false });
+  await until('the answer', () => recruiter.connections[0]?.remoteDescription?.type === 'answer');
+  recruiter.connections[0].become('connected');
+  candidate.connections[0].become('connected');
+  assert.equal(recruiter.state().isConnected, true);
+  for (const [one, other] of [[recruiter, candidate], [candidate, recruiter]]) {
+    const stream = one.state().remoteStreams[other.id];
+    assert.deepEqual(stream.getTracks().map(({ kind }) => kind).sort(), ['audio', 'video']);
+    assert.deepEqual(one.connections[0].getSenders().map(({ track }) => track.kind), ['audio', 'video']);
+    assert.equal(one.connections.length, 1);
+  }
+  await until('the candidates', () => recruiter.connections[0].candidates.length && candidate.connections[0].candidates.length);
+});
+
+test('two offers at once start the camera once, and both get the same tracks', async () => {
+  let open;
+  devices.answer = () => new Promise((resolve) => (open = resolve));
+  const candidate = await room.member('candidate', { start: false });
+  const first = await room.socket('recruiter');
+  const second = await room.socket('recruiter');
+  first.socket.emit('signal', signal(candidate.id, 'offer', sdp({ name: 'one' })));
+  second.socket.emit('signal', signal(candidate.id, 'offer', sdp({ name: 'two' })));
+  await until('the prompt', () => open);
+  await until('both offers', () => candidate.connections.length === 2);
+  open();
+  await until('both answers', () => [first, second].every((other) => other.of('signal').some(({ type }) => type === 'answer')));
+  assert.equal(devices.asked.length, 1);
+  const tracks = candidate.connections.map((connection) => connection.getSenders().map(({ track }) => track));
+  assert.deepEqual(tracks[0], tracks[1]);
+  assert.ok(tracks[0].every((track) => track.readyState === 'live'));
+});
+
+test('candidates that come before their offer are kept for it', async () => {
+  const candidate = await room.member('candidate');
+  const far = await room.socket('recruiter');
+  far.socket.emit('ice-candidate', { to: candidate.id, candidate: { candidate: 'candidate:1 1 udp 1 192.0.2.9 9 typ host ufrag far' } });
+  far.socket.emit('ice-candidate', { to: candidate.id, candidate: { candidate: '' } });
+  far.socket.emit('signal', signal(candidate.id, 'offer', sdp()));
+  await until('the answer', () => far.of('signal').length === 1);
+  assert.equal(candidate.connections.length, 1);
+  assert.equal(candidate.connections[0].candidates.length, 1);
+  assert.equal(far.of('signal')[0].type, 'answer');
+});
+
+test('offers without a media section and unknown kinds of signals are left alone', async () => {
+  const candidate = await room.member('candidate');
+  const far = await room.socket('recruiter');
+  far.socket.emit('signal', signal(candidate.id, 'offer', sdp({ media: [] })));
+  far.socket.emit('signal', { to: candidate.id, type: 'renegotiate', signal: { type: 'renegotiate' } });
+  far.socket.emit('signal', { to: candidate.id, type: 'offer', signal: null });
+  far.socket.emit('signal', signal(candidate.id, 'answer', sdp()));
+  far.socket.emit('signal', signal(candidate.id, 'offer', sdp({ name: 'real' })));
+  await until('an answer', () => far.of('signal').length > 0);
+  assert.equal(far.of('signal').length, 1);
+  assert.equal(candidate.connections.length, 1);
+  assert.deepEqual(candidate.connections[0].log, ['remote offer', 'local answer']);
+});
+
+test('a candidate yields when both offer', async () => {
+  const candidate = await room.member('candidate');
+  const far = await room.socket('recruiter');
+  far.socket.emit('signal', signal(candidate.id, 'offer', sdp()));
+  await until('the answer', () => far.of('signal').length === 1);
+  candidate.connections[0].restartIce();
+  await until('an offer of its own', () => far.of('signal').at(-1).type === 'offer');
+  far.socket.emit('signal', signal(candidate.id, 'offer', sdp({ ufrag: 'far2' })));
+  await until('the answer in spite of its own offer', () => far.of('signal').at(-1).type === 'answer');
+  assert.equal(candidate.connections.length, 1);
+  assert.equal(candidate.connections[0].getTransceivers().length, 2);
+});
+
+test('a recruiter’s offer stands when both offer', async () => {
+  const recruiter = await room.member('recruiter');
+  const other = await room.socket('candidate');
+  await until('the call', () => other.of('signal').length === 1);
+  other.socket.emit('signal', signal(recruiter.id, 'offer', sdp({ name: 'glare' })));
+  other.socket.emit('signal', signal(recruiter.id, 'answer', sdp({ name: 'answer' })));
+  const [connection] = recruiter.connections;
+  await until('the answer to its offer', () => connection.remoteDescription);
+  assert.deepEqual(connection.log, ['local offer', 'remote answer']);
+});
+
+test('a far side that does not yield either is answered in the end', { timeout: 20_000 }, async () => {
+  const recruiter = await room.member('recruiter');
+  const other = await room.socket('candidate');
+  await until('the call', () => other.of('signal').length === 1);
+  other.socket.emit('signal', signal(recruiter.id, 'offer', sdp()));
+  await until('the answer', () => other.of('signal').some(({ type }) => type === 'answer'));
+  assert.ok(recruiter.connections[0].log.includes('local rollback'));
+});
+
+test('a far side that has built a new connection gets a new one', async () => {
+  const candidate = await room.member('candidate');
+  const far = await room.socket('recruiter');
+  far.socket.emit('signal', signal(candidate.id, 'offer', sdp({ name: 'before' })));
+  await until('the answer', () => far.of('signal').length === 1);
+  far.socket.emit('signal', signal(candidate.id, 'offer', sdp({ name: 'before', ufrag: 'restarted' })));
+  await until('the answer to the restart', () => far.of('signal').length === 2);
+  assert.equal(candidate.connections.length, 1);
+  far.socket.emit('signal', signal(candidate.id, 'offer', sdp({ name: 'after' })));
+  await until('the answer to the new one', () => far.of('signal').length === 3);
+  assert.equal(candidate.connections.length, 2);
+  assert.equal(candidate.connections[0].signalingState, 'closed');
+});
+
+test('a broken connection restarts ICE at the recruiter, and comes back', async () => {
+  const recruiter = await room.member('recruiter');
+  const candidate = await room.member('candidate');
+  await until('the answer', () => recruiter.connections[0]?.remoteDescription);
+  const [connection] = recruiter.connections;
+  connection.become('connected');
+  candidate.connections[0].become('connected');
+  connection.become('failed');
+  await until('the restart', () => connection.log.includes('restart'));
+  await until('its answer', () => connection.log.filter((line) => line === 'remote answer').length === 2);
+  assert.equal(recruiter.connections.length, 1);
+  connection.become('connected');
+  assert.equal(recruiter.state().isConnected, true);
+});
+
+test('one of two connections lost leaves the call connected, and a leaver is forgotten', async () => {
+  const recruiter = await room.member('recruiter');
+  const first = await room.socket('candidate');
+  const second = await room.socket('candidate');
+  for (const far of [first, second]) {
+    await until('the call', () => far.of('signal').length === 1);
+    far.socket.emit('signal', signal(recruiter.id, 'answer', sdp({ name: far.id })));
+  }
+  await until('both answers', () => Object.keys(recruiter.state().peerStates).length === 2);
+  for (const connection of recruiter.connections) connection.become('connected');
+  recruiter.connections[0].become('disconnected');
+  assert.equal(recruiter.state().isConnected, true);
+  first.socket.disconnect();
+  await until('the leaver gone', () => !recruiter.state().participants[first.id]);
+  assert.deepEqual(Object.keys(recruiter.state().remoteStreams), [second.id]);
+  assert.equal(recruiter.connections[0].signalingState, 'closed');
+});
+
+test('silent sockets of the same person are nobody', async () => {
+  const recruiter = await room.member('recruiter');
+  await room.socket('candidate');
+  await room.socket('recruiter');
+  await until('an offer', () => room.of('signal').length > 0);
+  assert.deepEqual(recruiter.state().peerStates, {});
+  assert.deepEqual(recruiter.state().remoteStreams, {});
+  assert.equal(recruiter.state().isConnected, false);
+  assert.equal(Object.keys(recruiter.state().participants).length, 3);
+});
+
+test('a share goes to those present and to those who come later, each track once', async () => {
+  const candidate = await room.member('candidate');
+  const first = await room.member('recruiter');
+  await until('the call', () => first.connections[0]?.remoteDescription);
+  await candidate.call.startScreenShare();
+  await until('the first viewer', () => first.state().remoteStreams[`${candidate.id}-screen`]);
+  const second = await room.member('recruiter');
+  await until('the second viewer', () => second.state().remoteStreams[`${candidate.id}-screen`]);
+  const status = room.seen.findIndex(({ event }) => event === 'screen-share-status');
+  const offer = room.seen.findIndex(({ isScreenShare, type }) => isScreenShare && type === 'offer');
+  assert.ok(status >= 0 && status < offer, 'the status goes before the offer');
+  const outgoing = candidate.connections.filter((connection) => connection.getTransceivers()[0].direction === 'sendonly');
+  assert.equal(outgoing.length, 2);
+  for (const connection of outgoing) assert.deepEqual(connection.getSenders().map(({ track }) => track.kind), ['audio', 'video']);
+
+  candidate.call.stopScreenShare();
+  for (const viewer of [first, second]) {
+    await until('the screen gone', () => !viewer.state().remoteStreams[`${candidate.id}-screen`]);
+    assert.ok(viewer.state().remoteStreams[candidate.id], 'the camera stays');
+  }
+  assert.ok(outgoing.every(({ signalingState }) => signalingState === 'closed'));
+  assert.equal(candidate.state().isScreenSharing, false);
+
+  await candidate.call.startScreenShare();
+  for (const viewer of [first, second]) {
+    await until('the second share', () => viewer.state().remoteStreams[`${candidate.id}-screen`]);
+  }
+});
+
+test('a share that ends in the browser ends in the call', async () => {
+  const candidate = await room.member('candidate');
+  const stream = await candidate.call.startScreenShare();
+  assert.equal(candidate.state().isScreenSharing, true);
+  stream.getVideoTracks()[0].onended();
+  assert.equal(candidate.state().isScreenSharing, false);
+  assert.ok(stream.getTracks().every(({ readyState }) => readyState === 'ended'));
+  await until('the status', () => room.of('screen-share-status').at(-1)?.isSharing === false);
+});
+
+test('declining the screen picker is no error', async () => {
+  const candidate = await room.member('candidate');
+  devices.answer = () => Promise.reject(new DOMException('no', 'NotAllowedError'));
+  assert.equal(await candidate.call.startScreenShare(), null);
+  assert.equal(candidate.state().error, null);
+  assert.equal(room.of('screen-share-status').length, 0);
+});
+
+test('both may share at once', async () => {
+  const recruiter = await room.member('recruiter');
+  const candidate = await room.member('candidate');
+  await until('the call', () => recruiter.connections[0]?.remoteDescription);
+  await recruiter.call.startScreenShare();
+  await candidate.call.startScreenShare();
+  await until('their screens', () => recruiter.state().remoteStreams[`${candidate.id}-screen`] && candidate.state().remoteStreams[`${recruiter.id}-screen`]);
+  for (const connection of [...recruiter.connections, ...candidate.connections]) {
+    await until('candidates on each connection', () => connection.candidates.length > 0);
+  }
+});
+
+test('two recruiters call each other once', async () => {
+  const first = await room.member('recruiter');
+  const second = await room.member('recruiter');
+  await until('each other', () => first.state().remoteStreams[second.id] && second.state().remoteStreams[first.id]);
+  assert.equal(room.of('signal').filter(({ type }) => type === 'offer').length, 1);
+});
+
+test('a restarted camera takes the old one’s place without a negotiation', async () => {
+  const recruiter = await room.member('recruiter');
+  const candidate = await room.member('candidate');
+  await until('the call', () => recruiter.connections[0]?.remoteDescription);
+  const before = room.of('signal').length;
+  candidate.media.stop();
+  await candidate.media.start();
+  const senders = candidate.connections[0].getSenders();
+  assert.deepEqual(senders.map(({ track }) => track), candidate.media.ref.current.getTracks());
+  assert.equal(candidate.connections[0].getTransceivers().length, 2);
+  assert.equal(room.of('signal').length, before);
+});
+
+test('a camera that comes later than the call is offered', async () => {
+  devices.answer = () => Promise.reject(new DOMException('none', 'NotAllowedError'));
+  const recruiter = await room.member('recruiter');
+  const candidate = await room.member('candidate');
+  await until('the call without media', () => recruiter.connections[0]?.remoteDescription);
+  assert.deepEqual(recruiter.state().remoteStreams, {});
+  devices.answer = async () => undefined;
+  await candidate.media.start();
+  await until('the picture', () => recruiter.state().remoteStreams[candidate.id]);
+});
+
+test('after a break the same session goes on without joining again', async () => {
+  const recruiter = await room.member('recruiter');
+  const candidate = await room.member('candidate');
+  await until('the call', () => recruiter.connections[0]?.remoteDescription);
+  candidate.connections[0].become('connected');
+  const joins = room.of('join-room').length;
+  candidate.state().socket.io.engine.close();
+  await until('the break', () => candidate.state().phase === 'reconnecting');
+  await until('the return', () => candidate.state().phase === 'online', 15_000);
+  assert.equal(candidate.state().selfId, candidate.id);
+  assert.equal(room.of('join-room').length, joins);
+  assert.equal(candidate.state().isConnected, true);
+});
+
+test('without session recovery it joins again, and shares again', async () => {
+  const plain = await startRoom({ recovery: false });
+  try {
+    const recruiter = await plain.member('recruiter');
+    const candidate = await plain.member('candidate');
+    await until('the call', () => recruiter.connections[0]?.remoteDescription);
+    await candidate.call.startScreenShare();
+    await until('the screen', () => recruiter.state().remoteStreams[`${candidate.id}-screen`]);
+    const old = [...candidate.connections];
+    candidate.state().socket.io.engine.close();
+    await until('the new session', () => candidate.state().selfId !== candidate.id && candidate.state().phase === 'online', 15_000);
+    const now = candidate.state().selfId;
+    await until('camera and screen again', () => {
+      const streams = recruiter.state().remoteStreams;
+      return streams[now] && streams[`${now}-screen`];
+    });
+    assert.deepEqual(Object.keys(recruiter.state().remoteStreams).sort(), [now, `${now}-screen`].sort());
+    assert.ok(old.every(({ signalingState }) => signalingState === 'closed'));
+  } finally {
+    await plain.close();
+  }
+});
+
+test('a refusal names its reason and stops', async () => {
+  room.io.use((socket, next) => (socket.handshake.auth.token ? next() : next(new Error('a token is needed'))));
+  const welcome = await room.member('recruiter', { auth: { token: 'x' } });
+  assert.equal(welcome.state().phase, 'online');
+  const refused = await room.member('recruiter', { reach: 'refused' });
+  assert.equal(refused.state().error, 'a token is needed');
+});
+
+test('a call can be closed and started again', async () => {
+  const recruiter = await room.member('recruiter');
+  recruiter.call.close();
+  recruiter.call.close();
+  recruiter.call.start();
+  await until('the second join', () => recruiter.state().phase === 'online');
+  await until('the first one gone', () => Object.keys(recruiter.state().participants).length === 1);
+});
