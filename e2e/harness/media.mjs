@@ -28,6 +28,7 @@ export async function receives (viewer, from, { screen = false, video = true, au
   const what = `${viewer.name} ${[video && 'sees', audio && 'hears'].filter(Boolean).join(' and ')} ${from.name}${screen ? "'s screen" : ''}`
   const history = []
   let last = null
+  let moved = null
   await until(what, async () => {
     last = await viewer.probe()
     const key = keyOf(from, { screen })
@@ -36,12 +37,12 @@ export async function receives (viewer, from, { screen = false, video = true, au
     history.push({ at, seen })
     // The youngest sample that is old enough: an old stall is not held against a call that has recovered.
     const base = history.findLast(sample => at - sample.at >= OVER_MS)
-    const moved = base && movement(base.seen, seen)
+    moved = base && movement(base.seen, seen)
     if (!moved) return false
     const picture = !video || (seen.width > 0 && moved.frames >= FRAMES && (viewer.browser === 'firefox' || moved.shown >= FRAMES))
     const sound = !audio || (moved.audio >= AUDIO_PACKETS && moved.energy > 0)
     return picture && sound
-  }, { timeout, interval: 250, describe: () => `${keyOf(from, { screen })} in ${summary(last)}` })
+  }, { timeout, interval: 250, describe: () => `${keyOf(from, { screen })} moved by ${JSON.stringify(moved)} in ${summary(last)}` })
 }
 
 export async function receiveEachOther (a, b, options) {

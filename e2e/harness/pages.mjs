@@ -20,6 +20,7 @@ export const styleExists = style => style in entries && existsSync(path.resolve(
 const html = style => `<!doctype html>
 <meta charset="utf-8">
 <title>${style}</title>
+<link rel="icon" href="data:,">
 <style>video { width: 160px } #alive { width: 20px; height: 20px; background: #070; animation: turn 1s linear infinite }
 @keyframes turn { to { transform: rotate(360deg) } }</style>
 <div id="alive"></div>

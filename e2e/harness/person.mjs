@@ -87,7 +87,7 @@ export class Person {
 export function summary (probe) {
   if (!probe) return 'nothing'
   const streams = Object.entries(probe.streams).map(([key, s]) =>
-    `${key} ${s.width}x${s.height} decoded ${s.framesDecoded} shown ${s.shownFrames} audio ${s.audioPackets} energy ${s.audioEnergy.toFixed(3)}`)
+    `${key} (${s.streamId.slice(0, 8)}: ${s.tracks.join(', ')}; ${s.element}) ${s.width}x${s.height} decoded ${s.framesDecoded} shown ${s.shownFrames} audio ${s.audioPackets} energy ${s.audioEnergy.toFixed(3)}`)
   const links = probe.connections.map(c => `${c.state}/${c.signaling} [${c.transceivers.join(' ')}]`)
   return `streams {${streams.join('; ')}} connections {${links.join('; ')}} error ${probe.error}`
 }

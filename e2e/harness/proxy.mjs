@@ -7,6 +7,7 @@ export async function startProxy (target) {
   const { hostname, port } = new URL(target)
   const pairs = new Set()
   let refusing = false
+  let frozen = false
   const server = createServer(inbound => {
     if (refusing) {
       inbound.resetAndDestroy()
@@ -15,11 +16,12 @@ export async function startProxy (target) {
     const outbound = connect(Number(port), hostname)
     const pair = [inbound, outbound]
     pairs.add(pair)
+    if (frozen) pair.forEach(socket => socket.pause())
     for (const [a, b] of [[inbound, outbound], [outbound, inbound]]) {
       a.on('error', () => {})
       a.on('close', () => { b.destroy(); pairs.delete(pair) })
       a.on('end', () => b.end())
-      a.pipe(b)
+      if (!frozen) a.pipe(b)
     }
   })
   server.listen(0, 'localhost')
@@ -31,7 +33,10 @@ export async function startProxy (target) {
     cut: reset, // every connection ends with a reset; new ones are taken
     block: () => { refusing = true; reset() }, // and new ones are reset as well
     unblock: () => { refusing = false },
-    freeze: () => { for (const pair of pairs) for (const socket of pair) socket.unpipe().pause() }, // silence: nothing passes, nothing ends
+    freeze: () => { // silence: nothing passes, nothing ends
+      frozen = true
+      for (const pair of pairs) for (const socket of pair) socket.unpipe().pause()
+    },
     stop: async () => {
       reset()
       server.close()

@@ -42,14 +42,13 @@ export async function streamCounters (stream, element) {
     width: element?.videoWidth ?? 0,
     height: element?.videoHeight ?? 0,
     shownFrames: element?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
-    shownTime: element?.currentTime ?? 0,
+    element: element ? `${element.paused ? 'paused' : 'playing'} readyState ${element.readyState}${element.ended ? ' ended' : ''}` : 'none',
+    tracks: stream.getTracks().map(t => `${t.kind} ${t.id.slice(0, 8)} ${t.readyState}${t.muted ? ' muted' : ''}`),
     framesDecoded: 0,
     videoPackets: 0,
     audioPackets: 0,
     audioSamples: 0,
-    audioEnergy: 0,
-    audioTracks: stream.getAudioTracks().length,
-    videoTracks: stream.getVideoTracks().length
+    audioEnergy: 0
   }
   for (const track of stream.getTracks()) {
     const receiver = receivers.get(track)

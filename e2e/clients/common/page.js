@@ -69,11 +69,32 @@ export function present (client) {
   }
 }
 
+// One line for a description: its m-lines as mid:kind:direction, and its ICE user fragment.
+function outline ({ type, sdp } = {}) {
+  if (!sdp) return type
+  const lines = sdp.split('\nm=').slice(1).map(section => {
+    const mid = /a=mid:(\S+)/.exec(section)?.[1]
+    const direction = /a=(sendrecv|sendonly|recvonly|inactive)/.exec(section)?.[1] ?? ''
+    const stream = /a=msid:(\S+)/.exec(section)?.[1].slice(0, 6) ?? ''
+    return `${mid}:${section.split(' ')[0]}${/^\w+ 0 /.test(section) ? '(0)' : ''}:${direction}:${stream}`
+  })
+  return `${type} ufrag ${/a=ice-ufrag:(\S+)/.exec(sdp)?.[1]} [${lines.join(' ')}]`
+}
+
+// The console gets every signal that comes and goes: with the server's log it tells what went wrong.
+function traceSignals (socket) {
+  const line = (arrow, other, { signal, isScreenShare }) => console.debug(`${arrow} ${other}${isScreenShare ? ' screen' : ''} ${outline(signal)}`)
+  socket.onAny((name, payload) => { if (name === 'signal') line('<-', payload.from, payload) })
+  socket.onAnyOutgoing((name, payload) => { if (name === 'signal') line('->', payload.to, payload) })
+}
+
 // recordEvents keeps the life events a test may ask for, oldest first, bounded.
 export function recordEvents (socket) {
   const events = []
+  traceSignals(socket)
   for (const name of ['user-joined', 'user-left', 'screen-share-status', 'room-users', 'error-message', 'join-error']) {
     socket.on(name, payload => {
+      console.debug(`<- ${name} ${JSON.stringify(payload)}`)
       if (events.length < 500) events.push({ name, payload, at: now() })
     })
   }
