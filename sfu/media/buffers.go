@@ -108,9 +108,6 @@ func (b *rtpBuffer) Close() error {
 	b.readable.Broadcast()
 	b.mu.Unlock()
 	b.port.forget(b)
-	if to := b.upstream.Load(); to != nil && !to.retransmission {
-		to.upstream.end()
-	}
 	return nil
 }
 

@@ -307,7 +307,8 @@ func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKe
 	return false
 }
 
-// adopt looks up what the viewer calls the format of the source. f.mu is held.
+// adopt looks up what the viewer calls the format that the source has from now
+// on. f.mu is held.
 func (f *Feed) adopt(to *format) bool {
 	if f.refused == to {
 		return false
@@ -318,6 +319,7 @@ func (f *Feed) adopt(to *format) bool {
 		return false
 	}
 	f.format, f.refused, f.payload = to, nil, *match
+	f.running = false // another codec begins with a key frame
 	return true
 }
 

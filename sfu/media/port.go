@@ -66,9 +66,10 @@ type Port struct {
 	// Owned by the reporter.
 	nextReport int64
 
-	rtt      atomic.Int64 // ns; 0: unknown
-	remb     atomic.Uint64
-	counters struct{ twccFeedback, unbound, rtcpErrors atomic.Uint64 }
+	lastHeard atomic.Int64
+	rtt       atomic.Int64 // ns; 0: unknown
+	remb      atomic.Uint64
+	counters  struct{ twccFeedback, unbound, rtcpErrors atomic.Uint64 }
 }
 
 func newPort(opts PortOptions) *Port {
@@ -104,12 +105,21 @@ func (p *Port) Receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) 
 		mid = transceiver.Mid()
 	}
 	u := newUpstream(p, track, mid, receiver.GetParameters())
+	if !p.admit(u) {
+		u.end()
+		return u
+	}
+	p.log.Debug("receiving", "kind", u.kind.String(), "mid", u.mid, "ssrc", u.ssrc, "codec", u.Codec().MimeType)
+	return u
+}
+
+// admit connects an upstream with its streams; false: they have been closed.
+func (p *Port) admit(u *Upstream) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	own := p.streams[u.ssrc]
 	if p.closed || own == nil {
-		u.end()
-		return u
+		return false
 	}
 	if u.transportCC != 0 {
 		p.twccID.Store(uint32(u.transportCC))
@@ -118,8 +128,7 @@ func (p *Port) Receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) 
 	p.upstreams.Store(&upstreams)
 	own.bind(&binding{upstream: u})
 	p.bindRetransmissions(u)
-	p.log.Debug("receiving", "kind", u.kind.String(), "mid", u.mid, "ssrc", u.ssrc, "codec", u.Codec().MimeType)
-	return u
+	return true
 }
 
 // bindRetransmissions connects the retransmission stream of an upstream once
@@ -185,6 +194,11 @@ func (p *Port) Close() {
 // Wait returns when the goroutines of a closed Port have ended.
 func (p *Port) Wait() { p.wg.Wait() }
 
+// LastHeard is when anything last came from the remote peer that is encrypted
+// with the connection's media keys: RTP of any stream, or RTCP; the zero time if
+// nothing has yet.
+func (p *Port) LastHeard() time.Time { return at(p.lastHeard.Load()) }
+
 // Stats reads the port's counters.
 func (p *Port) Stats() PortStats {
 	return PortStats{
@@ -198,19 +212,22 @@ func (p *Port) Stats() PortStats {
 
 // forget drops a closed buffer and the upstream that it fed.
 func (p *Port) forget(b *rtpBuffer) {
+	to := b.upstream.Load()
+	last := to != nil && !to.retransmission
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.streams[b.ssrc] == b {
 		delete(p.streams, b.ssrc)
 	}
-	to := b.upstream.Load()
-	if to == nil || to.retransmission {
-		return
+	if last {
+		upstreams := slices.Clone(*p.upstreams.Load())
+		upstreams = slices.DeleteFunc(upstreams, func(u *Upstream) bool { return u == to.upstream })
+		p.upstreams.Store(&upstreams)
 	}
-	upstreams := slices.Clone(*p.upstreams.Load())
-	upstreams = slices.DeleteFunc(upstreams, func(u *Upstream) bool { return u == to.upstream })
-	p.upstreams.Store(&upstreams)
-	p.log.Debug("received no more", "kind", to.upstream.kind.String(), "mid", to.upstream.mid, "ssrc", b.ssrc)
+	p.mu.Unlock()
+	if last {
+		to.upstream.end()
+		p.log.Debug("received no more", "kind", to.upstream.kind.String(), "mid", to.upstream.mid, "ssrc", b.ssrc)
+	}
 }
 
 // poke makes the reporter look for something to send.
@@ -232,6 +249,7 @@ func (p *Port) received(raw []byte, to *binding) {
 		return
 	}
 	now := monotonic()
+	p.lastHeard.Store(now)
 	if id := uint8(p.twccID.Load()); id != 0 {
 		if value := in.headerExtension(id); len(value) == 2 {
 			p.recordArrival(in.ssrc, uint16(value[0])<<8|uint16(value[1]), now)

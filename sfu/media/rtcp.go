@@ -9,12 +9,13 @@ import (
 // receivedRTCP handles a decrypted RTCP packet that concerns an SSRC, on the
 // goroutine of the SRTCP session.
 func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
+	now := monotonic()
+	p.lastHeard.Store(now)
 	packets, err := rtcp.Unmarshal(raw)
 	if err != nil {
 		p.counters.rtcpErrors.Add(1)
 		return
 	}
-	now := monotonic()
 	for _, packet := range packets {
 		switch packet := packet.(type) {
 		case *rtcp.SenderReport:

@@ -198,7 +198,9 @@ func (u *Upstream) received(in *packet, retransmission bool, now int64) {
 	u.mu.Unlock()
 	if found > 0 {
 		u.counters.lost.Add(uint64(found))
-		u.port.poke()
+		if u.kind == webrtc.RTPCodecTypeVideo {
+			u.port.poke()
+		}
 	}
 
 	source := u.source.Load()

@@ -1,0 +1,87 @@
+package media
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pion/rtp"
+)
+
+// numbersSink checks that no sequence number is written twice.
+type numbersSink struct {
+	mu    sync.Mutex
+	seen  map[uint16]bool
+	twice atomic.Int64
+}
+
+func (s *numbersSink) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen[h.SequenceNumber] {
+		s.twice.Add(1)
+	}
+	s.seen[h.SequenceNumber] = true
+	return len(payload), nil
+}
+
+func (s *numbersSink) Write(b []byte) (int, error) { return len(b), nil }
+
+// TestEverythingAtOnce delivers packets of two upstreams while carriers, sources
+// and connections change and viewers ask for packets and key frames.
+func TestEverythingAtOnce(t *testing.T) {
+	a, b := NewSource(video), NewSource(video)
+	_, up := newTestUpstream(t, video)
+	_, up2 := newTestUpstream(t, video)
+	feed, _ := newTestFeed(t, video, false)
+	written := &numbersSink{seen: map[uint16]bool{}}
+	feed.mu.Lock()
+	feed.bound.writer = written
+	feed.bound.rtxSSRC = 0
+	feed.mu.Unlock()
+
+	const packets = 20_000 // fewer than there are sequence numbers
+	var publishing, others sync.WaitGroup
+	stop := make(chan struct{})
+	for _, to := range []*binding{up, up2} {
+		publishing.Go(func() {
+			for i := range uint16(packets) {
+				payload := deltaPayload
+				if i%20 == 0 {
+					payload = keyPayload
+				}
+				to.upstream.port.received(rtpBytes(t, rtp.Header{
+					PayloadType: 96, SSRC: 1000, SequenceNumber: i, Timestamp: uint32(i) * 100,
+				}, i, 0, payload), to)
+			}
+		})
+	}
+	for _, change := range []func(i int){
+		func(i int) { feed.SetSource([]*Source{a, b, nil}[i%3]) },
+		func(i int) { a.SetCarrier([]*Upstream{up.upstream, up2.upstream, nil}[i%3]) },
+		func(i int) { b.SetCarrier([]*Upstream{up2.upstream, up.upstream}[i%2]) },
+		func(i int) { feed.port.SetConnected(i%50 != 0) },
+		func(int) { a.RequestKeyFrame(); _ = a.Stats(); _ = feed.Stats(); _ = up.upstream.Stats() },
+		func(int) { feed.takeReport(monotonic()) },
+	} {
+		others.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+					change(i)
+				}
+			}
+		})
+	}
+	publishing.Wait()
+	close(stop)
+	others.Wait()
+	if n := feed.Stats().Packets; n == 0 {
+		t.Error("nothing was forwarded")
+	}
+	if n := written.twice.Load(); n != 0 {
+		t.Errorf("%d sequence numbers were written twice", n)
+	}
+}
