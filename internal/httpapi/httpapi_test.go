@@ -10,6 +10,8 @@ import (
 
 	"skillsage/sfu"
 	"skillsage/signaling"
+	"skillsage/signaling/engineio"
+	"skillsage/signaling/socketio"
 )
 
 var built = fstest.MapFS{
@@ -123,13 +125,16 @@ func (f fixedRelay) Stats() sfu.Stats { return f.relay }
 
 func TestMetrics(t *testing.T) {
 	f := fixed{
-		signaling: signaling.Stats{Rooms: 2, Joined: 7, Refused: map[string]uint64{"room-full": 3}},
-		relay:     sfu.Stats{Legs: 4, LegsOpened: 9},
+		signaling: signaling.Stats{Rooms: 2, Joined: 7, Refused: map[string]uint64{"room-full": 3}, SocketIO: socketio.Stats{
+			Sockets: 5, Engine: engineio.Stats{Closed: map[engineio.Reason]uint64{"ping timeout": 6}},
+		}},
+		relay: sfu.Stats{Legs: 4, LegsOpened: 9},
 	}
 	_, body := get(t, NewAdmin(&Health{}, fixedSignaling(f), fixedRelay(f)), "GET", "/metrics")
 	for _, want := range []string{
 		"\nskillsage_rooms 2\n", "\nskillsage_joins_total 7\n", "\nskillsage_events_refused_total{code=\"room-full\"} 3\n",
 		"\nskillsage_legs 4\n", "\nskillsage_legs_opened_total 9\n", "\ngo_goroutines ",
+		"\nskillsage_sockets 5\n", "\nskillsage_sessions_closed_total{reason=\"ping timeout\"} 6\n",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is missing in\n%s", want, body)

@@ -85,32 +85,60 @@ var signalingMetrics = []metric[signaling.Stats]{
 	counter("relay_candidates", "ICE candidates handed to the relay.", func(s signaling.Stats) uint64 { return s.RelayCandidates }),
 	counter("relay_sent", "Session descriptions sent by the relay.", func(s signaling.Stats) uint64 { return s.RelaySent }),
 	counter("events_delayed", "Events of sockets above their rate.", func(s signaling.Stats) uint64 { return s.Delayed }),
+	gauge("sessions", "Engine.IO sessions open now.", func(s signaling.Stats) float64 { return float64(s.SocketIO.Engine.Sessions) }),
+	gauge("sessions_polling", "Engine.IO sessions open now that use long-polling.", func(s signaling.Stats) float64 { return float64(s.SocketIO.Engine.Polling) }),
+	gauge("sockets", "Socket.IO sockets, those that may come back included.", func(s signaling.Stats) float64 { return float64(s.SocketIO.Sockets) }),
+	gauge("sockets_suspended", "Socket.IO sockets whose connection broke and that may come back.", func(s signaling.Stats) float64 { return float64(s.SocketIO.Suspended) }),
+	counter("sessions_opened", "Engine.IO sessions ever opened.", func(s signaling.Stats) uint64 { return s.SocketIO.Engine.Opened }),
+	counter("session_upgrades", "Sessions that moved from polling to WebSocket.", func(s signaling.Stats) uint64 { return s.SocketIO.Engine.Upgrades }),
+	counter("received_bytes", "Bytes of messages from clients.", func(s signaling.Stats) uint64 { return s.SocketIO.Engine.BytesIn }),
+	counter("sent_bytes", "Bytes of messages to clients.", func(s signaling.Stats) uint64 { return s.SocketIO.Engine.BytesOut }),
+	counter("events_received", "Socket.IO events from clients.", func(s signaling.Stats) uint64 { return s.SocketIO.EventsIn }),
+	counter("events_sent", "Socket.IO events to clients.", func(s signaling.Stats) uint64 { return s.SocketIO.EventsOut }),
+	counter("sockets_recovered", "Sockets whose client came back in time.", func(s signaling.Stats) uint64 { return s.SocketIO.Recovered }),
+	counter("sockets_expired", "Sockets whose client did not come back in time.", func(s signaling.Stats) uint64 { return s.SocketIO.RecoveryExpired }),
+	counter("protocol_violations", "Connections closed because of what the client sent.", func(s signaling.Stats) uint64 { return s.SocketIO.Violations }),
+	counter("handler_panics", "Panics caught in the handling of events.", func(s signaling.Stats) uint64 { return s.SocketIO.Panics + s.SocketIO.Engine.Panics }),
 	counter("signaling_panics", "Panics caught in calls of the relay.", func(s signaling.Stats) uint64 { return s.Panics }),
 }
 
-// Labels come from fixed tables of the signaling, never from a client.
-var (
-	refusedDesc  = prometheus.NewDesc("skillsage_events_refused_total", "Events answered with an error.", []string{"code"}, nil)
-	droppedDesc  = prometheus.NewDesc("skillsage_events_dropped_total", "Events dropped silently.", []string{"reason"}, nil)
-	legStateDesc = prometheus.NewDesc("skillsage_leg_states_total", "Changes of state of media connections.", []string{"state"}, nil)
-)
+// labelled is a family of counters with one label. Its values come from fixed tables, never from a client.
+type labelled struct {
+	desc *prometheus.Desc
+	read func(signaling.Stats) map[string]uint64
+}
+
+func family(name, help, label string, read func(signaling.Stats) map[string]uint64) labelled {
+	return labelled{prometheus.NewDesc("skillsage_"+name+"_total", help, []string{label}, nil), read}
+}
+
+var signalingFamilies = []labelled{
+	family("events_refused", "Events answered with an error.", "code", func(s signaling.Stats) map[string]uint64 { return s.Refused }),
+	family("events_dropped", "Events dropped silently.", "reason", func(s signaling.Stats) map[string]uint64 { return s.Dropped }),
+	family("leg_states", "Changes of state of media connections.", "state", func(s signaling.Stats) map[string]uint64 { return s.LegStates }),
+	family("requests_refused", "HTTP requests of the signaling that were refused.", "reason", func(s signaling.Stats) map[string]uint64 { return s.SocketIO.Engine.Refused }),
+	family("sessions_closed", "Engine.IO sessions by why they ended.", "reason", func(s signaling.Stats) map[string]uint64 {
+		closed := make(map[string]uint64, len(s.SocketIO.Engine.Closed))
+		for reason, n := range s.SocketIO.Engine.Closed {
+			closed[string(reason)] = n
+		}
+		return closed
+	}),
+}
 
 func (c signalingCollector) Describe(ch chan<- *prometheus.Desc) {
 	describe(signalingMetrics, ch)
-	ch <- refusedDesc
-	ch <- droppedDesc
-	ch <- legStateDesc
+	for _, f := range signalingFamilies {
+		ch <- f.desc
+	}
 }
 
 func (c signalingCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.source.Stats()
 	collect(signalingMetrics, s, ch)
-	for _, labelled := range []struct {
-		desc   *prometheus.Desc
-		values map[string]uint64
-	}{{refusedDesc, s.Refused}, {droppedDesc, s.Dropped}, {legStateDesc, s.LegStates}} {
-		for label, value := range labelled.values {
-			ch <- prometheus.MustNewConstMetric(labelled.desc, prometheus.CounterValue, float64(value), label)
+	for _, f := range signalingFamilies {
+		for label, n := range f.read(s) {
+			ch <- prometheus.MustNewConstMetric(f.desc, prometheus.CounterValue, float64(n), label)
 		}
 	}
 }
