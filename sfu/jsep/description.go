@@ -110,6 +110,9 @@ func Parse(text string) (*Description, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, errors.New("sdp is empty")
 	}
+	if !strings.HasPrefix(strings.TrimLeft(text, " \r\n\t"), "v=") {
+		return nil, errors.New("sdp does not parse: it does not begin with v=0")
+	}
 	parsed := &sdp.SessionDescription{}
 	if err := parsed.UnmarshalString(text); err != nil {
 		return nil, fmt.Errorf("sdp does not parse: %.200s", err.Error()) // the stack quotes the line, however long

@@ -14,8 +14,9 @@ import (
 // commands (it stops an inactive transceiver for good) while the relay keeps
 // directions itself; a section that sends nothing loses its a=ssrc lines, so
 // that no receiver is started for it; of the formats only the chosen codec and
-// its RTX remain (all of them where chosen returns nil: the section will be
-// rejected); candidates are taken out, they go their own bounded way.
+// its RTX remain; where chosen returns nil one format stays under the name of a
+// codec that the stack has, so that it can answer the others (Rewrite rejects
+// the section then); candidates are taken out, they go their own bounded way.
 func (d *Description) Sanitize(chosen func(*Section) *Codec) (string, error) {
 	out := *d.parsed
 	out.Attributes = withoutDirections(d.parsed.Attributes)
@@ -27,10 +28,18 @@ func (d *Description) Sanitize(chosen func(*Section) *Codec) (string, error) {
 			clean.Attributes = slices.DeleteFunc(slices.Clone(media.Attributes), isCandidate)
 		} else {
 			codec := chosen(section)
-			if codec != nil {
-				clean.MediaName.Formats = formats(codec)
+			stand := section
+			if codec == nil {
+				codec = standIn(section, media)
+				quiet := *section
+				quiet.Direction.Send = false
+				stand = &quiet
 			}
-			clean.Attributes = append(cleanAttributes(media.Attributes, section, codec), sdp.Attribute{Key: "sendrecv"})
+			clean.MediaName.Formats = formats(codec)
+			clean.Attributes = append(cleanAttributes(media.Attributes, stand, codec), sdp.Attribute{Key: "sendrecv"})
+			if chosen(section) == nil {
+				clean.Attributes = rename(clean.Attributes, codec)
+			}
 		}
 		out.MediaDescriptions[i] = &clean
 	}
@@ -39,6 +48,29 @@ func (d *Description) Sanitize(chosen func(*Section) *Codec) (string, error) {
 		return "", fmt.Errorf("sdp cannot be written again: %w", err)
 	}
 	return string(text), nil
+}
+
+// standIn is a codec of the stack's under the first of the section's payload types.
+func standIn(section *Section, media *sdp.MediaDescription) *Codec {
+	pt := uint64(96)
+	if len(media.MediaName.Formats) > 0 {
+		if n, err := strconv.ParseUint(media.MediaName.Formats[0], 10, 7); err == nil {
+			pt = n
+		}
+	}
+	name := "VP8/90000"
+	if section.Kind == Audio {
+		name = "opus/48000/2"
+	}
+	return &Codec{PayloadType: uint8(pt), Name: name}
+}
+
+// rename leaves of a section's formats the stand-in alone.
+func rename(attributes []sdp.Attribute, codec *Codec) []sdp.Attribute {
+	kept := slices.DeleteFunc(attributes, func(a sdp.Attribute) bool {
+		return a.Key == "rtpmap" || a.Key == "fmtp" || a.Key == "rtcp-fb"
+	})
+	return append(kept, sdp.Attribute{Key: "rtpmap", Value: fmt.Sprintf("%d %s", codec.PayloadType, codec.Name)})
 }
 
 func formats(codec *Codec) []string {
@@ -71,7 +103,7 @@ func cleanAttributes(attributes []sdp.Attribute, section *Section, codec *Codec)
 				continue
 			}
 		case "rtpmap", "fmtp", "rtcp-fb":
-			if codec != nil && !ofCodec(a.Value, codec) {
+			if !ofCodec(a.Value, codec) {
 				continue
 			}
 		}
@@ -132,12 +164,32 @@ func Rewrite(text string, decide func(mid string) (Local, bool)) (string, error)
 	}
 	if len(rejected) > 0 {
 		unbundle(parsed, rejected)
+		moveCandidates(parsed)
 	}
 	out, err := parsed.Marshal()
 	if err != nil {
 		return "", fmt.Errorf("own description cannot be written: %w", err)
 	}
 	return string(out), nil
+}
+
+// moveCandidates puts the candidates of a rejected section, where no browser
+// looks for them, into the first one that is not rejected.
+func moveCandidates(parsed *sdp.SessionDescription) {
+	var moved []sdp.Attribute
+	for _, media := range parsed.MediaDescriptions {
+		if media.MediaName.Port.Value == 0 {
+			media.Attributes = slices.DeleteFunc(media.Attributes, func(a sdp.Attribute) bool {
+				if isCandidate(a) {
+					moved = append(moved, a)
+				}
+				return isCandidate(a)
+			})
+			continue
+		}
+		media.Attributes = append(media.Attributes, moved...)
+		return
+	}
 }
 
 // isRTCPCandidate matches candidates of component 2.
