@@ -67,7 +67,6 @@ export class FakeConnection {
   candidates = [];
   log = [];
   #transceivers = [];
-  #pendingLocal = null;
   #stableLocal = null;
   #ice = 0;
   #announced = false;
@@ -115,7 +114,7 @@ export class FakeConnection {
     if (type === 'offer') {
       for (const transceiver of this.#transceivers) transceiver.mid ??= String(this.#transceivers.indexOf(transceiver));
       this.#stableLocal = this.localDescription;
-      this.#pendingLocal = this.localDescription = { type, sdp: this.#sdp() };
+      this.localDescription = { type, sdp: this.#sdp() };
       this.signalingState = 'have-local-offer';
     } else {
       this.localDescription = { type, sdp: this.#sdp() };

@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { launch, until } from './browser.mjs';
+import { startStockServer } from './stock-server.mjs';
+
+// The real page in real Chromium, over a plain socket.io server: calls go from browser to browser.
+
+let server;
+let browser;
+const contexts = [];
+before(async () => {
+  server = await startStockServer();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+afterEach(async () => {
+  for (const context of contexts.splice(0)) await context.close();
+});
+
+/** A page of its own profile; `prepare` runs in it before the page's scripts. */
+async function open(query, prepare) {
+  const context = await browser.createBrowserContext();
+  contexts.push(context);
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  page.errors = [];
+  page.on('pageerror', (error) => page.errors.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error') page.errors.push(message.text());
+  });
+  await page.setViewport({ width: 1280, height: 800 });
+  if (prepare) await page.evaluateOnNewDocument(prepare);
+  await page.goto(server.url + query);
+  return page;
+}
+
+/** Clicks the control of that accessible name. */
+async function press(page, name) {
+  const control = await page.waitForSelector(`::-p-aria([name="${name}"][role="button"])`);
+  await control.click();
+}
+
+async function join(interview, role, prepare) {
+  const page = await open(`?interview=${interview}&role=${role}`, prepare);
+  await press(page, 'Join the interview');
+  return page;
+}
+
+const says = (page, text) => until(page, `"${text}"`, (wanted) => document.body.innerText.includes(wanted), text);
+const plays = (page, selector, count = 1) =>
+  until(
+    page,
+    `${count} playing ${selector}`,
+    (wanted, number) =>
+      [...document.querySelectorAll(wanted)].filter((video) => video.videoWidth > 0 && video.currentTime > 0).length === number,
+    selector,
+    count,
+  );
+const gone = (page, selector) => until(page, `no ${selector}`, (wanted) => !document.querySelector(wanted), selector);
+
+test('an interview: cameras, screen, chat, code, a second recruiter, and the end', async () => {
+  const recruiter = await join('whole', 'recruiter');
+  await says(recruiter, 'You’re the only one here');
+  const link = await recruiter.$eval('.copy-field input', (input) => input.value);
+  assert.match(link, /interview=whole&role=candidate$/);
+  const candidate = await join('whole', 'candidate');
+  await plays(recruiter, '.tile.camera video');
+  await plays(candidate, '.tile.camera video');
+  await says(recruiter, 'UDP');
+
+  await press(candidate, 'Share screen');
+  await plays(recruiter, '.tile.screen video');
+  await says(candidate, 'You are sharing your screen');
+  const late = await join('whole', 'recruiter');
+  await plays(late, '.tile.screen video');
+  await plays(late, '.tile.camera video', 2);
+  await press(candidate, 'Stop sharing');
+  await gone(recruiter, '.tile.screen');
+  await gone(late, '.tile.screen');
+  await plays(recruiter, '.tile.camera video', 2);
+
+  await press(candidate, 'Chat');
+  await candidate.type('.composer input', 'Hello');
+  await candidate.keyboard.press('Enter');
+  await recruiter.waitForSelector('::-p-aria([name="Chat, 1 unread"])');
+  await press(recruiter, 'Chat, 1 unread');
+  await says(recruiter, 'Hello');
+
+  await press(candidate, 'Code');
+  await candidate.type('.editor textarea', 'if (a) {\nb');
+  await press(recruiter, 'Code');
+  await until(recruiter, 'the code', () => document.querySelector('.editor textarea').value === 'if (a) {\n  b');
+  await recruiter.select('.language select', 'python');
+  await until(candidate, 'the language', () => document.querySelector('.language select').value === 'python');
+
+  await press(late, 'Leave');
+  await says(late, 'You left the interview');
+  await plays(recruiter, '.tile.camera video', 1);
+  await candidate.reload();
+  await press(candidate, 'Join the interview');
+  await plays(recruiter, '.tile.camera video');
+  await plays(candidate, '.tile.camera video');
+  for (const page of [recruiter, candidate, late]) assert.deepEqual(page.errors, []);
+});
+
+test('muted and without a picture by keyboard, and not while one types', async () => {
+  const page = await join('keys', 'recruiter');
+  await says(page, 'You’re the only one here');
+  const enabled = () =>
+    page.evaluate(() => ({
+      mute: document.querySelector('[aria-keyshortcuts="M"]').getAttribute('aria-label') ?? document.querySelector('[aria-keyshortcuts="M"]').title,
+      camera: document.querySelector('[aria-keyshortcuts="V"]').title,
+      ownPicture: document.querySelector('.tile.own video') !== null,
+    }));
+  assert.deepEqual(await enabled(), { mute: 'Mute (M)', camera: 'Camera off (V)', ownPicture: true });
+  await page.keyboard.press('m');
+  await page.keyboard.press('v');
+  await until(page, 'the picture gone', () => !document.querySelector('.tile.own video'));
+  assert.deepEqual(await enabled(), { mute: 'Unmute (M)', camera: 'Camera on (V)', ownPicture: false });
+  await press(page, 'Chat');
+  await page.type('.composer input', 'mvs');
+  assert.equal((await enabled()).mute, 'Unmute (M)');
+  assert.equal(await page.$eval('.composer input', (input) => input.value), 'mvs');
+});
+
+test('the keyboard reaches every control and is caught by none', async () => {
+  const page = await join('tab', 'recruiter');
+  await says(page, 'You’re the only one here');
+  await press(page, 'Code');
+  await page.focus('.editor textarea');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.$eval('.editor textarea', (field) => field.value), '  ');
+  await page.keyboard.press('Escape');
+  const reached = new Set();
+  for (let i = 0; i < 40; i++) {
+    await page.keyboard.press('Tab');
+    reached.add(await page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.title ?? ''));
+    if (reached.has('Leave')) break;
+    await page.keyboard.press('Escape');
+  }
+  for (const name of ['Mute (M)', 'Camera off (V)', 'Share screen (S)', 'Chat', 'Code', 'Devices', 'Leave']) {
+    assert.ok(reached.has(name), `${name} in ${[...reached].join(', ')}`);
+  }
+  const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineWidth);
+  assert.equal(outline, '2px');
+});
+
+test('blocked devices are explained, and one can join all the same', async () => {
+  const candidate = await open('?interview=denied&role=candidate', () => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('Permission denied', 'NotAllowedError'));
+  });
+  await says(candidate, 'Camera and microphone are blocked');
+  await press(candidate, 'Join without camera and microphone');
+  await says(candidate, 'The call starts by itself when the recruiter joins');
+  const recruiter = await join('denied', 'recruiter');
+  await plays(candidate, '.tile.camera video');
+  await until(recruiter, 'the candidate’s tile', () => document.querySelectorAll('.tile.camera').length === 1);
+});
+
+test('a machine without camera and microphone is told so', async () => {
+  const bare = await launch({ devices: false });
+  try {
+    const page = await bare.newPage();
+    await page.goto(`${server.url}?interview=bare&role=candidate`);
+    await says(page, 'No camera or microphone found');
+    await says(page, 'Join without camera and microphone');
+  } finally {
+    await bare.close();
+  }
+});
+
+test('where the browser wants a tap before it plays, the page asks for one', async () => {
+  const recruiter = await join('tap', 'recruiter', () => {
+    const play = HTMLMediaElement.prototype.play;
+    HTMLMediaElement.prototype.play = function () {
+      return this.muted || navigator.userActivation.isActive ? play.call(this) : Promise.reject(new DOMException('tap', 'NotAllowedError'));
+    };
+    // The click on Join is long over when the candidate comes.
+    Object.defineProperty(navigator, 'userActivation', { get: () => ({ isActive: window.tapped === true }) });
+    addEventListener('click', ({ target }) => (window.tapped = target.closest('.banner.action') !== null), true);
+  });
+  await says(recruiter, 'You’re the only one here');
+  await join('tap', 'candidate');
+  await says(recruiter, 'Your browser waits for a tap');
+  await (await recruiter.waitForSelector('.banner.action')).click();
+  await gone(recruiter, '.banner.action');
+  await plays(recruiter, '.tile.camera video');
+});
+
+test('a broken connection is told, and the call goes on', async () => {
+  const recruiter = await join('broken', 'recruiter');
+  const candidate = await join('broken', 'candidate');
+  await plays(recruiter, '.tile.camera video');
+  const [socket] = (await server.io.fetchSockets()).filter(({ rooms }) => rooms.has('broken'));
+  const refuse = (request, allow) => allow('not now', false);
+  server.io.engine.opts.allowRequest = refuse;
+  server.io.sockets.sockets.get(socket.id).conn.close();
+  await says(recruiter, 'Connection to the server lost');
+  await plays(recruiter, '.tile.camera video');
+  delete server.io.engine.opts.allowRequest;
+  await gone(recruiter, '.banner.warn');
+  await plays(recruiter, '.tile.camera video');
+  await plays(candidate, '.tile.camera video');
+});
+
+test('when the server ends the session the page says so', async () => {
+  const page = await join('ended', 'recruiter');
+  await says(page, 'You’re the only one here');
+  server.io.in('ended').disconnectSockets();
+  await says(page, 'The call has ended');
+  await press(page, 'Rejoin');
+  await says(page, 'You’re the only one here');
+});
+
+test('nothing sticks out of a screen 360 px wide', async () => {
+  const recruiter = await join('narrow', 'recruiter');
+  await recruiter.setViewport({ width: 360, height: 640, isMobile: true, hasTouch: true });
+  const fits = async (state) => {
+    const wide = await recruiter.evaluate(() =>
+      [...document.querySelectorAll('body *')]
+        .filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5 && !element.closest('.editor, .cameras, .visually-hidden, video, svg'))
+        .map((element) => element.outerHTML.slice(0, 80)),
+    );
+    assert.deepEqual(wide, [], state);
+    assert.equal(await recruiter.evaluate(() => document.documentElement.scrollWidth), 360, state);
+  };
+  await says(recruiter, 'You’re the only one here');
+  await fits('alone');
+  const candidate = await join('narrow', 'candidate');
+  await plays(recruiter, '.tile.camera video');
+  await fits('call');
+  await press(candidate, 'Share screen');
+  await plays(recruiter, '.tile.screen video');
+  await fits('screen');
+  for (const panel of ['Chat', 'Code']) {
+    await press(recruiter, panel);
+    await fits(panel);
+  }
+  const small = await recruiter.$$eval('.controls button', (buttons) =>
+    buttons.filter((button) => button.offsetHeight < 44 || button.offsetWidth < 44).map((button) => button.title),
+  );
+  assert.deepEqual(small, [], 'controls that are hard to hit');
+});
