@@ -11,6 +11,9 @@ const binaries = {
   firefox: process.env.E2E_FIREFOX ?? '/usr/bin/firefox-esr'
 }
 
+// Enough to see that a picture moves; encoding is what these tests spend their time on.
+const FPS = 10
+
 // Firefox has no fake screen, so it captures a real one: that of a virtual X server.
 async function startDisplay () {
   const server = spawn('Xvfb', ['-displayfd', '3', '-screen', '0', '640x480x24', '-nolisten', 'tcp'], {
@@ -29,7 +32,7 @@ const launchers = {
       headless: true,
       args: [
         '--no-sandbox',
-        '--use-fake-device-for-media-stream',
+        `--use-fake-device-for-media-stream=fps=${FPS}`,
         '--use-fake-ui-for-media-stream', // permits camera, microphone and screen without asking
         '--autoplay-policy=no-user-gesture-required',
         '--disable-background-timer-throttling',
@@ -52,6 +55,7 @@ const launchers = {
         extraPrefsFirefox: {
           'media.navigator.permission.disabled': true,
           'media.navigator.streams.fake': true,
+          'media.navigator.video.default_fps': FPS,
           'media.autoplay.default': 0,
           'media.cubeb.backend': 'null', // no sound card here, and none is needed
           'dom.timeout.enable_budget_timer_throttling': false,

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { summary } from './person.mjs'
 import { until } from './until.mjs'
 
-// Over at least this long the counters must have risen by at least so much. The fake devices give 20 to 30
+// Over at least this long the counters must have risen by at least so much. The fake devices give 10
 // frames and 50 audio packets a second; a starved machine gives far fewer.
 const OVER_MS = 1000
-const FRAMES = 4
+const FRAMES = 3
 const AUDIO_PACKETS = 15
 
 export const keyOf = (person, { screen = false } = {}) => screen ? `${person.id}-screen` : person.id

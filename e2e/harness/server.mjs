@@ -14,21 +14,34 @@ import { until } from './until.mjs'
 export const here = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const binary = process.env.E2E_SERVER_BIN ?? path.join(here, '..', 'bin', 'skillsage')
 
-// The server wants the same number free in TCP (signaling) and UDP (media).
+const bindable = async (type, address, port) => {
+  const socket = createSocket(type)
+  try {
+    socket.bind(port, address)
+    await once(socket, 'listening')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.close()
+  }
+}
+
+// freePort finds a number that is free in TCP (signaling) and in UDP (media). It stays below the range that the
+// system hands out by itself, from which browsers take their media ports at any moment.
 export async function freePort () {
   for (let i = 0; i < 50; i++) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000)
     const tcp = createServer()
-    tcp.listen(0)
-    await once(tcp, 'listening')
-    const { port } = tcp.address()
-    const udp = createSocket('udp4')
     const free = await new Promise(resolve => {
-      udp.once('error', () => resolve(false))
-      udp.bind(port, () => udp.close(() => resolve(true)))
+      tcp.once('error', () => resolve(false))
+      tcp.listen(port, () => resolve(true))
     })
+    if (!free) continue
+    const media = await bindable('udp4', '0.0.0.0', port) && await bindable('udp6', '::', port)
     tcp.close()
     await once(tcp, 'close')
-    if (free) return port
+    if (media) return port
   }
   throw new Error('no port is free in both TCP and UDP')
 }
