@@ -38,8 +38,9 @@ const (
 // Port is one UDP port, open on several addresses of the machine, that all media connections share.
 // ICE tells them apart by the user name fragment of their connectivity checks (RFC 8445).
 type Port struct {
-	mux   *ice.MultiUDPMuxDefault
-	addrs []netip.AddrPort
+	mux   *ice.MultiUDPMuxDefault // static
+	addrs []netip.AddrPort        // static
+	count counters
 }
 
 // Open opens the port on every chosen address, or on none: an error names the address that failed.
@@ -62,13 +63,17 @@ func Open(opts Options) (*Port, error) {
 			continue
 		}
 		if err != nil {
-			for _, mux := range muxes {
-				_ = mux.Close()
-			}
+			closeAll(muxes)
 			return nil, explain(addr, port, err)
 		}
 		port = conn.LocalAddr().(*net.UDPAddr).Port
-		muxes = append(muxes, ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: muxLogger{opts.Logger}}))
+		socket, err := newSocket(conn, &p.count)
+		if err != nil {
+			_ = conn.Close()
+			closeAll(muxes)
+			return nil, explain(addr, port, err)
+		}
+		muxes = append(muxes, ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: muxLogger{opts.Logger}}))
 		p.addrs = append(p.addrs, netip.AddrPortFrom(addr, uint16(port)))
 	}
 	if len(muxes) == 0 {
@@ -76,6 +81,12 @@ func Open(opts Options) (*Port, error) {
 	}
 	p.mux = ice.NewMultiUDPMuxDefault(muxes...)
 	return p, nil
+}
+
+func closeAll(muxes []ice.UDPMux) {
+	for _, mux := range muxes {
+		_ = mux.Close()
+	}
 }
 
 func listen(addr netip.AddrPort) (*net.UDPConn, error) {

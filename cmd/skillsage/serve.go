@@ -105,11 +105,13 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 		if err != nil {
 			return nil, err
 		}
+		// A nil pointer in an interface is not nil, so it has to be left out.
 		var relay httpapi.RelayStats
+		var media httpapi.MediaStats
 		if s.engine != nil {
-			relay = s.engine
+			relay, media = s.engine, s.media
 		}
-		s.admin = s.newHTTP(cfg, httpapi.NewAdmin(&s.health, s.signaling, relay))
+		s.admin = s.newHTTP(cfg, httpapi.NewAdmin(&s.health, s.signaling, relay, media))
 		go s.serveOn(s.admin, admin)
 	}
 	go s.serveOn(s.http, s.listener)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"skillsage/network"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/signaling/engineio"
@@ -113,6 +114,7 @@ func TestHealthTurnsWhenDraining(t *testing.T) {
 type fixed struct {
 	signaling signaling.Stats
 	relay     sfu.Stats
+	media     network.Stats
 }
 
 type fixedSignaling fixed
@@ -123,24 +125,29 @@ type fixedRelay fixed
 
 func (f fixedRelay) Stats() sfu.Stats { return f.relay }
 
+type fixedMedia fixed
+
+func (f fixedMedia) Stats() network.Stats { return f.media }
+
 func TestMetrics(t *testing.T) {
 	f := fixed{
 		signaling: signaling.Stats{Rooms: 2, Joined: 7, Refused: map[string]uint64{"room-full": 3}, SocketIO: socketio.Stats{
 			Sockets: 5, Engine: engineio.Stats{Closed: map[engineio.Reason]uint64{"ping timeout": 6}},
 		}},
 		relay: sfu.Stats{Legs: 4, LegsOpened: 9},
+		media: network.Stats{Dropped: 8},
 	}
-	_, body := get(t, NewAdmin(&Health{}, fixedSignaling(f), fixedRelay(f)), "GET", "/metrics")
+	_, body := get(t, NewAdmin(&Health{}, fixedSignaling(f), fixedRelay(f), fixedMedia(f)), "GET", "/metrics")
 	for _, want := range []string{
 		"\nskillsage_rooms 2\n", "\nskillsage_joins_total 7\n", "\nskillsage_events_refused_total{code=\"room-full\"} 3\n",
 		"\nskillsage_legs 4\n", "\nskillsage_legs_opened_total 9\n", "\ngo_goroutines ",
-		"\nskillsage_sockets 5\n", "\nskillsage_sessions_closed_total{reason=\"ping timeout\"} 6\n",
+		"\nskillsage_sockets 5\n", "\nskillsage_udp_packets_dropped_total 8\n", "\nskillsage_sessions_closed_total{reason=\"ping timeout\"} 6\n",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is missing in\n%s", want, body)
 		}
 	}
-	_, body = get(t, NewAdmin(&Health{}, fixedSignaling(f), nil), "GET", "/metrics")
+	_, body = get(t, NewAdmin(&Health{}, fixedSignaling(f), nil, nil), "GET", "/metrics")
 	if strings.Contains(body, "skillsage_legs ") {
 		t.Error("metrics of a relay that is not there")
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"skillsage/network"
 	"skillsage/sfu"
 	"skillsage/signaling"
 )
@@ -17,8 +18,12 @@ type SignalingStats interface{ Stats() signaling.Stats }
 // RelayStats is what the metrics need of sfu.Engine.
 type RelayStats interface{ Stats() sfu.Stats }
 
-// NewAdmin is the handler of the operator's listener: /metrics and /healthz. relay is nil without a media relay.
-func NewAdmin(health *Health, signaling SignalingStats, relay RelayStats) http.Handler {
+// MediaStats is what the metrics need of network.Port.
+type MediaStats interface{ Stats() network.Stats }
+
+// NewAdmin is the handler of the operator's listener: /metrics and /healthz. relay and media are nil
+// without a media relay.
+func NewAdmin(health *Health, signaling SignalingStats, relay RelayStats, media MediaStats) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -27,6 +32,9 @@ func NewAdmin(health *Health, signaling SignalingStats, relay RelayStats) http.H
 	)
 	if relay != nil {
 		registry.MustRegister(relayCollector{relay})
+	}
+	if media != nil {
+		registry.MustRegister(mediaCollector{media})
 	}
 	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -169,4 +177,22 @@ func (c relayCollector) Describe(ch chan<- *prometheus.Desc) { describe(relayMet
 
 func (c relayCollector) Collect(ch chan<- prometheus.Metric) {
 	collect(relayMetrics, c.source.Stats(), ch)
+}
+
+type mediaCollector struct{ source MediaStats }
+
+var mediaMetrics = []metric[network.Stats]{
+	counter("udp_packets_received", "Packets received on the media port.", func(s network.Stats) uint64 { return s.PacketsIn }),
+	counter("udp_reads", "System calls that received them.", func(s network.Stats) uint64 { return s.Reads }),
+	counter("udp_packets_sent", "Packets sent from the media port.", func(s network.Stats) uint64 { return s.PacketsOut }),
+	counter("udp_writes", "System calls that sent them.", func(s network.Stats) uint64 { return s.Writes }),
+	counter("udp_packets_dropped", "Packets not sent because the kernel took no more.", func(s network.Stats) uint64 { return s.Dropped }),
+	counter("udp_packets_failed", "Packets that the kernel refused to send.", func(s network.Stats) uint64 { return s.Failed }),
+	counter("udp_packets_malformed", "Packets received that were too large to be WebRTC.", func(s network.Stats) uint64 { return s.Malformed }),
+}
+
+func (c mediaCollector) Describe(ch chan<- *prometheus.Desc) { describe(mediaMetrics, ch) }
+
+func (c mediaCollector) Collect(ch chan<- prometheus.Metric) {
+	collect(mediaMetrics, c.source.Stats(), ch)
 }

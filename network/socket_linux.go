@@ -1,0 +1,361 @@
+package network
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	readBatch  = 32   // packets per recvmmsg
+	readSize   = 2048 // bytes; WebRTC stays below 1500, what is larger is dropped
+	writeBatch = 64   // packets per sendmmsg
+	// queueLimit bounds the packets that wait while the kernel takes no more: 50 ms of 20,000 packets
+	// a second. Older ones would be of no use to a call.
+	queueLimit = 1024
+	// closeTime is how long Close may take to hand over what still waits: the goodbyes of DTLS.
+	closeTime = 100 * time.Millisecond
+)
+
+// socket is a UDP socket that takes and hands over many packets with one system call. System calls are
+// most of what forwarding costs.
+//
+// A write only copies the packet into a queue and never blocks; one goroutine sends the queue with
+// sendmmsg(2). It runs when the goroutines that fill it have had their turn, so a packet for five viewers, or
+// all that one read brought in, leaves together, and at low load a packet waits for nothing but that turn.
+// When the kernel takes no more, packets are dropped and counted: a blocked write would stall every
+// connection on the port, their consent checks included (pion/ice#971).
+type socket struct {
+	// Static.
+	conn  *net.UDPConn
+	raw   syscall.RawConn
+	v4    bool
+	count *counters
+	wake  chan struct{} // holds one token while the queue has something new or the socket closes
+	ended chan struct{} // closed when the sender has ended
+
+	readMu sync.Mutex
+	in     readState // guarded by readMu
+
+	mu      sync.Mutex
+	queue   []packet // guarded by mu; filled by writers
+	closing bool     // guarded by mu
+
+	out writeState // owned by send
+}
+
+// packet is one slot of the queue; its buffer is used again and again.
+type packet struct {
+	addr netip.AddrPort
+	data []byte
+}
+
+// mmsghdr is the kernel's struct of that name (recvmmsg(2)).
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+type readState struct {
+	headers [readBatch]mmsghdr
+	vectors [readBatch]unix.Iovec
+	names   [readBatch]unix.RawSockaddrInet6 // large enough for both families
+	data    [readBatch][readSize]byte
+	next, n int // of the packets read, which come next
+	errno   syscall.Errno
+	call    func(fd uintptr) bool // made once: a closure per call would be an allocation per call
+}
+
+type writeState struct {
+	headers [writeBatch]mmsghdr
+	vectors [writeBatch]unix.Iovec
+	names   [writeBatch]unix.RawSockaddrInet6
+	n       int // headers to send
+	sent    int
+	errno   syscall.Errno
+	call    func(fd uintptr) bool
+}
+
+// newSocket takes conn over. Close ends its goroutine.
+func newSocket(conn *net.UDPConn, count *counters) (net.PacketConn, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{
+		conn:  conn,
+		raw:   raw,
+		v4:    conn.LocalAddr().(*net.UDPAddr).IP.To4() != nil,
+		count: count,
+		wake:  make(chan struct{}, 1),
+		ended: make(chan struct{}),
+	}
+	for i := range s.in.headers {
+		s.in.vectors[i].Base = &s.in.data[i][0]
+		s.in.vectors[i].SetLen(readSize)
+		s.in.headers[i].hdr.Name = (*byte)(unsafe.Pointer(&s.in.names[i]))
+		s.in.headers[i].hdr.Iov = &s.in.vectors[i]
+		s.in.headers[i].hdr.SetIovlen(1)
+	}
+	for i := range s.out.headers {
+		s.out.headers[i].hdr.Name = (*byte)(unsafe.Pointer(&s.out.names[i]))
+		s.out.headers[i].hdr.Iov = &s.out.vectors[i]
+		s.out.headers[i].hdr.SetIovlen(1)
+	}
+	s.in.call, s.out.call = s.recvmmsg, s.sendmmsg
+	go s.send()
+	return s, nil
+}
+
+// ReadFromAddrPort returns one packet. What does not fit into b is cut off, as with any UDP socket.
+func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	s.readMu.Lock()
+	defer s.readMu.Unlock()
+	for {
+		for s.in.next < s.in.n {
+			i := s.in.next
+			s.in.next++
+			header := &s.in.headers[i]
+			addr, ok := s.address(&s.in.names[i])
+			if !ok || header.hdr.Flags&unix.MSG_TRUNC != 0 {
+				s.count.truncated.Add(1)
+				continue
+			}
+			return copy(b, s.in.data[i][:header.len]), addr, nil
+		}
+		if err := s.fill(); err != nil {
+			return 0, netip.AddrPort{}, err
+		}
+	}
+}
+
+// fill waits for packets and reads all that are there, up to a batch.
+func (s *socket) fill() error {
+	for i := range s.in.headers {
+		s.in.headers[i].hdr.Namelen = unix.SizeofSockaddrInet6
+		s.in.headers[i].hdr.Flags = 0
+	}
+	s.in.next, s.in.n = 0, 0
+	if err := s.raw.Read(s.in.call); err != nil {
+		return err
+	}
+	// The network may have an error for us at any time (ICMP); it concerns one peer, and reading goes on.
+	if s.in.errno != 0 && s.in.errno != unix.EINTR && s.in.errno != unix.ECONNREFUSED {
+		return os.NewSyscallError("recvmmsg", s.in.errno)
+	}
+	s.count.received.Add(uint64(s.in.n))
+	s.count.reads.Add(1)
+	return nil
+}
+
+// recvmmsg is called by the poller until it returns true.
+func (s *socket) recvmmsg(fd uintptr) bool {
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
+	s.in.errno = errno
+	if errno == 0 {
+		s.in.n = int(n)
+	}
+	return errno != unix.EAGAIN
+}
+
+// WriteToAddrPort queues a packet. It never blocks; an error means that the socket is closed or the
+// address of the wrong family. A packet that finds the queue full is dropped like one that the network lost.
+func (s *socket) WriteToAddrPort(b []byte, addr netip.AddrPort) (int, error) {
+	if addr.Addr().Unmap().Is4() != s.v4 {
+		return 0, &net.OpError{Op: "write", Net: "udp", Source: s.LocalAddr(), Addr: net.UDPAddrFromAddrPort(addr), Err: unix.EAFNOSUPPORT}
+	}
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return 0, net.ErrClosed
+	}
+	n := len(s.queue)
+	if n == queueLimit {
+		s.mu.Unlock()
+		s.count.dropped.Add(1)
+		return len(b), nil
+	}
+	if n < cap(s.queue) {
+		s.queue = s.queue[:n+1] // with the slot's old buffer
+	} else {
+		s.queue = append(s.queue, packet{})
+	}
+	slot := &s.queue[n]
+	slot.addr = addr
+	slot.data = append(slot.data[:0], b...)
+	s.mu.Unlock()
+	if n == 0 {
+		s.rouse()
+	}
+	return len(b), nil
+}
+
+func (s *socket) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// send hands the queue to the kernel until the socket closes.
+func (s *socket) send() {
+	defer close(s.ended)
+	var batch []packet
+	for range s.wake {
+		// Let those who are about to write do it first.
+		runtime.Gosched()
+		s.mu.Lock()
+		s.queue, batch = batch[:0], s.queue
+		closing := s.closing
+		s.mu.Unlock()
+		for rest := batch; len(rest) > 0; {
+			n := min(len(rest), writeBatch)
+			s.sendBatch(rest[:n])
+			rest = rest[n:]
+		}
+		if closing {
+			return
+		}
+	}
+}
+
+func (s *socket) sendBatch(packets []packet) {
+	for i := range packets {
+		s.out.vectors[i].Base = unsafe.SliceData(packets[i].data)
+		s.out.vectors[i].SetLen(len(packets[i].data))
+		s.out.headers[i].hdr.Namelen = s.setAddress(&s.out.names[i], packets[i].addr)
+	}
+	s.out.sent, s.out.n = 0, len(packets)
+	for s.out.sent < s.out.n {
+		begin := s.out.sent
+		s.out.errno = 0
+		if err := s.raw.Write(s.out.call); err != nil {
+			// Closed, or nothing moved until the deadline that Close sets.
+			s.count.dropped.Add(uint64(s.out.n - s.out.sent))
+			return
+		}
+		s.count.sent.Add(uint64(s.out.sent - begin))
+		s.count.writes.Add(1)
+		if s.out.errno != 0 && s.out.errno != unix.EINTR {
+			// It concerns the first packet not sent (no route, not permitted, too large): on with the next.
+			s.count.failed.Add(1)
+			s.out.sent++
+		}
+	}
+}
+
+func (s *socket) sendmmsg(fd uintptr) bool {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out.headers[s.out.sent])),
+		uintptr(s.out.n-s.out.sent), unix.MSG_DONTWAIT, 0, 0)
+	switch errno {
+	case 0:
+		s.out.sent += int(n)
+	case unix.EAGAIN:
+		return false
+	default:
+		s.out.errno = errno
+	}
+	return true
+}
+
+// setAddress writes the kernel's form of addr and returns its length.
+func (s *socket) setAddress(name *unix.RawSockaddrInet6, addr netip.AddrPort) uint32 {
+	if s.v4 {
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		v4.Family = unix.AF_INET
+		v4.Port = bigEndian(addr.Port())
+		v4.Addr = addr.Addr().Unmap().As4()
+		return unix.SizeofSockaddrInet4
+	}
+	*name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: bigEndian(addr.Port()), Addr: addr.Addr().As16()}
+	if zone := addr.Addr().Zone(); zone != "" {
+		name.Scope_id = scope(zone)
+	}
+	return unix.SizeofSockaddrInet6
+}
+
+// scope is the number of the interface that a link-local address belongs to; 0 if there is none of that name.
+func scope(zone string) uint32 {
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	if iface, err := net.InterfaceByName(zone); err == nil {
+		return uint32(iface.Index)
+	}
+	return 0
+}
+
+func (s *socket) address(name *unix.RawSockaddrInet6) (netip.AddrPort, bool) {
+	switch name.Family {
+	case unix.AF_INET:
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		return netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), bigEndian(v4.Port)), true
+	case unix.AF_INET6:
+		addr := netip.AddrFrom16(name.Addr)
+		if name.Scope_id != 0 {
+			addr = addr.WithZone(strconv.Itoa(int(name.Scope_id)))
+		}
+		return netip.AddrPortFrom(addr, bigEndian(name.Port)), true
+	}
+	return netip.AddrPort{}, false
+}
+
+// bigEndian turns a port from the network's order of bytes into the machine's, or back.
+func bigEndian(port uint16) uint16 {
+	p := (*[2]byte)(unsafe.Pointer(&port))
+	return uint16(p[0])<<8 | uint16(p[1])
+}
+
+// ReadFrom is ReadFromAddrPort for those who need a net.Addr.
+func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, addr, err := s.ReadFromAddrPort(b)
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(addr), nil
+}
+
+// WriteTo is WriteToAddrPort for those who have a net.Addr.
+func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
+	udp, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return 0, errors.New("not a UDP address: " + addr.String())
+	}
+	return s.WriteToAddrPort(b, udp.AddrPort())
+}
+
+func (s *socket) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+
+// SetDeadline sets the deadline of reads.
+func (s *socket) SetDeadline(t time.Time) error { return s.conn.SetReadDeadline(t) }
+
+// SetReadDeadline sets the deadline of reads.
+func (s *socket) SetReadDeadline(t time.Time) error { return s.conn.SetReadDeadline(t) }
+
+// SetWriteDeadline does nothing: a write never blocks.
+func (*socket) SetWriteDeadline(time.Time) error { return nil }
+
+// Close sends what waits, for at most closeTime, and ends the socket and its goroutine. It is idempotent.
+func (s *socket) Close() error {
+	s.mu.Lock()
+	first := !s.closing
+	s.closing = true
+	s.mu.Unlock()
+	if !first {
+		<-s.ended
+		return nil
+	}
+	_ = s.conn.SetWriteDeadline(time.Now().Add(closeTime))
+	s.rouse()
+	<-s.ended
+	return s.conn.Close()
+}

@@ -1,0 +1,27 @@
+package network
+
+import "sync/atomic"
+
+// Stats is a snapshot of a Port's counters since its start.
+type Stats struct {
+	PacketsIn, Reads   uint64 // packets received, and the system calls that took
+	PacketsOut, Writes uint64 // packets sent, and the system calls that took
+	Dropped            uint64 // packets not sent because the kernel took no more and the queue was full
+	Failed             uint64 // packets that the kernel refused, for lack of a route for example
+	Malformed          uint64 // packets received that were larger than any of WebRTC
+}
+
+// counters is the live form of Stats, shared by the sockets of one Port.
+type counters struct {
+	received, reads, sent, writes, dropped, failed, truncated atomic.Uint64
+}
+
+// Stats reads all counters; they are not taken at one instant. It is safe for concurrent use.
+func (p *Port) Stats() Stats {
+	c := &p.count
+	return Stats{
+		PacketsIn: c.received.Load(), Reads: c.reads.Load(),
+		PacketsOut: c.sent.Load(), Writes: c.writes.Load(),
+		Dropped: c.dropped.Load(), Failed: c.failed.Load(), Malformed: c.truncated.Load(),
+	}
+}
