@@ -15,8 +15,8 @@
 // network socket. All RTCP of a Port is sent by its one reporter goroutine;
 // RTCP that arrives is handled on the goroutine of Pion's SRTCP session.
 //
-// Locks, in the order in which they may be taken: Port.mu, Source.mu,
-// Upstream.mu, Feed.mu. None is held while a packet is written.
+// Locks, in the order in which they may be taken: Feed.moveMu, Port.mu,
+// Source.mu, Upstream.mu, Feed.mu. None is held while a packet is written.
 package media
 
 import (

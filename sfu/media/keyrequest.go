@@ -32,15 +32,17 @@ func (k *keyRequests) request(now int64) {
 
 // expect notes that a packet has passed that was of no use to a feed that waits
 // for a key frame. Unlike request it does not shorten the pause before the next
-// attempt.
-func (k *keyRequests) expect(now int64) {
+// attempt. It reports whether there is now something to poll for that was not
+// there before.
+func (k *keyRequests) expect(now int64) bool {
 	if k.pending {
-		return
+		return false
 	}
 	k.request(now)
-	if k.sent && k.tries == 0 {
+	if k.sent {
 		k.due = max(k.due, k.sentAt+keyRetryFirst)
 	}
+	return true
 }
 
 // passed notes that a key frame has begun.

@@ -88,7 +88,9 @@ func TestKeyRequestExpectStartsAgain(t *testing.T) {
 		t.Fatal("a waiting feed alone makes no request")
 	}
 	k.passed()
-	k.expect(100 * ms)
+	if !k.expect(100*ms) || k.expect(110*ms) {
+		t.Error("it does not say when there is something new to poll for")
+	}
 	if got := polls(&k, 100, 1500); !equal(got, []int64{1000}) {
 		t.Fatalf("sent at %v", got)
 	}

@@ -211,9 +211,11 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 	}
 	if awaitingKey {
 		s.mu.Lock()
-		s.keys.expect(now)
+		asked := s.keys.expect(now)
 		s.mu.Unlock()
-		u.port.poke()
+		if asked {
+			u.port.poke()
+		}
 	}
 }
 
@@ -226,6 +228,9 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, key bool, now int64) 
 		takesOver := s.next == u && len(in.payload) > 0 && (key || s.kind == webrtc.RTPCodecTypeAudio || s.active == nil)
 		if !takesOver {
 			s.counters.notCarrier.Add(1)
+			if s.next == u && s.keys.expect(now) {
+				u.port.poke()
+			}
 			return false
 		}
 		s.release(s.active)
