@@ -50,22 +50,14 @@ export const externalServer = () => process.env.E2E_SERVER_URL
   ? { url: process.env.E2E_SERVER_URL.replace(/\/$/, ''), mode: process.env.E2E_SERVER_MODE ?? 'p2p' }
   : null
 
-// startServer returns {url, port, mode, logFile, stop()}. `env` adds SKILLSAGE_ variables.
-export async function startServer ({ mode, env = {}, outDir }) {
-  const external = externalServer()
-  if (external) {
-    if (external.mode !== mode) throw new Error(`the server at ${external.url} is in mode ${external.mode}, not ${mode}`)
-    return { ...external, port: Number(new URL(external.url).port), logFile: null, stop: async () => {} }
-  }
-  if (!existsSync(binary)) throw new Error(`${binary} is missing: run "make build" first`)
-
-  const port = await freePort()
-  mkdirSync(outDir, { recursive: true })
-  const logFile = path.join(outDir, `server-${mode}-${port}.log`)
+// launch starts a program, keeps its output in a file and waits until `ready` says that it serves.
+async function launch ({ file, args, env, logFile, ready, make }) {
+  if (!existsSync(file)) throw new Error(`${file} is missing: run "${make}" first`)
+  mkdirSync(path.dirname(logFile), { recursive: true })
   const log = createWriteStream(logFile)
-  const child = spawn(binary, [], {
+  const child = spawn(file, args, {
     cwd: path.join(here, '..'),
-    env: { ...process.env, PORT: String(port), SKILLSAGE_RELAY_MODE: mode, ...env },
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   child.stdout.pipe(log, { end: false })
@@ -74,7 +66,6 @@ export async function startServer ({ mode, env = {}, outDir }) {
   child.once('error', err => { exit = `could not be started: ${err.message}` })
   child.once('exit', (code, signal) => { exit = `ended with ${signal ?? `code ${code}`}` })
 
-  const url = `http://localhost:${port}`
   const stop = async () => {
     if (exit) return
     const gone = once(child, 'exit')
@@ -83,18 +74,51 @@ export async function startServer ({ mode, env = {}, outDir }) {
     if (late) {
       child.kill('SIGKILL')
       await gone
-      throw new Error('the server did not end within 5 s of SIGTERM')
+      throw new Error(`${path.basename(file)} did not end within 5 s of SIGTERM`)
     }
   }
   try {
-    await until(`${binary} answers /healthz on ${port}`, async () => {
-      if (exit) return true
-      return (await fetch(`${url}/healthz`)).ok
-    }, { timeout: 15_000, interval: 100 })
+    await until(`${file} serves`, async () => exit !== null || ready(), { timeout: 15_000, interval: 100 })
   } catch (err) {
     child.kill('SIGKILL')
     throw err
   }
-  if (exit) throw new Error(`the server ${exit}; its log is ${logFile}`)
-  return { url, port, mode, logFile, stop, ended: () => exit }
+  if (exit) throw new Error(`${path.basename(file)} ${exit}; its log is ${logFile}`)
+  return { stop, ended: () => exit }
+}
+
+// startServer returns {url, port, mode, logFile, stop(), ended()}. `env` adds SKILLSAGE_ variables.
+export async function startServer ({ mode, env = {}, outDir }) {
+  const external = externalServer()
+  if (external) {
+    if (external.mode !== mode) throw new Error(`the server at ${external.url} is in mode ${external.mode}, not ${mode}`)
+    return { ...external, port: Number(new URL(external.url).port), logFile: null, stop: async () => {} }
+  }
+  const port = await freePort()
+  const url = `http://localhost:${port}`
+  const logFile = path.join(outDir, `server-${mode}-${port}.log`)
+  const running = await launch({
+    file: binary,
+    args: [],
+    env: { PORT: String(port), SKILLSAGE_RELAY_MODE: mode, ...env },
+    logFile,
+    ready: async () => (await fetch(`${url}/healthz`)).ok,
+    make: 'make build'
+  })
+  return { url, port, mode, logFile, ...running }
+}
+
+// startConformance runs the fixture of the public protocol suites; `url` is its Socket.IO echo server.
+export async function startConformance ({ outDir }) {
+  const [a, b] = [await freePort(), await freePort()]
+  const url = `http://127.0.0.1:${a}`
+  const running = await launch({
+    file: path.join(path.dirname(binary), 'conformance'),
+    args: ['-a', `127.0.0.1:${a}`, '-b', `127.0.0.1:${b}`],
+    env: {},
+    logFile: path.join(outDir, `conformance-${a}.log`),
+    ready: async () => (await fetch(`${url}/socket.io/?EIO=4&transport=polling`)).ok,
+    make: 'make conformance'
+  })
+  return { url, ...running }
 }

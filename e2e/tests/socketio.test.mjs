@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { outDir } from '../harness/lab.mjs'
 import { startProxy } from '../harness/proxy.mjs'
-import { startServer } from '../harness/server.mjs'
+import { startConformance, startServer } from '../harness/server.mjs'
 import { heard, said, Sockets, transports } from '../harness/socketio.mjs'
 import { holds, until } from '../harness/until.mjs'
 
@@ -110,7 +110,7 @@ for (const [name, options] of Object.entries(transports)) {
       assert.deepEqual(said(recruiter, 'chat-message'), [])
     })
 
-    test('attachments: a signal of another type may carry them or is refused, and nobody is cut off', async () => {
+    test('attachments have no place in these events: refused, and nobody is cut off', async () => {
       const recruiter = await sockets.join('recruiter')
       const candidate = await sockets.join('candidate')
       const answer = await recruiter.timeout(5000).emitWithAck('signal',
@@ -207,6 +207,33 @@ for (const [name, options] of Object.entries(transports)) {
     })
   })
 }
+
+// The interview's own events carry no binary, so this is shown on bin/conformance, which runs the same Socket.IO server.
+describe('socket.io-client, binary', { concurrency: 1 }, () => {
+  let fixture
+  before(async () => { fixture = await startConformance({ outDir }) })
+  after(() => fixture?.stop())
+
+  for (const [name, options] of Object.entries(transports)) {
+    test(`attachments go both ways, in events and acknowledgements (${name})`, async () => {
+      const sockets = new Sockets(fixture, options)
+      try {
+        const socket = await sockets.connect()
+        const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, i) => i % 256))
+        const args = [{ deep: [bytes, 'text', { more: Buffer.from([0, 255]) }] }, Buffer.alloc(0), null]
+        socket.emit('message', ...args)
+        await heard(socket, 'message-back')
+        assert.deepEqual(said(socket, 'message-back')[0].args, args)
+        const answer = await new Promise((resolve, reject) => {
+          socket.timeout(5000).emit('message-with-ack', ...args, (err, ...values) => err ? reject(err) : resolve(values))
+        })
+        assert.deepEqual(answer, args)
+      } finally {
+        sockets.close()
+      }
+    })
+  }
+})
 
 test('SIGTERM ends the server within 2 s though clients are connected', async () => {
   const server = await startServer({ mode: 'p2p', outDir })
