@@ -10,6 +10,7 @@ import (
 )
 
 func TestTwoPartyCall(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r, k := c.join("R", "recruiter"), c.join("C", "candidate")
 	r.offer("C")
@@ -23,6 +24,7 @@ func TestTwoPartyCall(t *testing.T) {
 }
 
 func TestAnswerWaitsForTheFarSide(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r, s := c.join("R", "recruiter"), c.join("S", "candidate")
 	s.silent.Store(true)
@@ -37,6 +39,7 @@ func TestAnswerWaitsForTheFarSide(t *testing.T) {
 }
 
 func TestSilentSocketIsParkedAndMayComeLate(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{FirstAnswerTimeout: 400 * time.Millisecond})
 	r, s := c.join("R", "recruiter"), c.join("S", "candidate")
 	q := c.join("Q", "recruiter")
@@ -66,6 +69,7 @@ func TestSilentSocketIsParkedAndMayComeLate(t *testing.T) {
 }
 
 func TestTwoWaitingRecruiters(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r1, r2 := c.join("R1", "recruiter"), c.join("R2", "recruiter")
 	k := c.join("C", "candidate")
@@ -87,6 +91,7 @@ func TestTwoWaitingRecruiters(t *testing.T) {
 }
 
 func TestCrossingFirstOffers(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	a, b := c.join("A", "recruiter"), c.join("B", "recruiter")
 	// Neither rolls back, as two clients that both believe to be the caller.
@@ -99,6 +104,7 @@ func TestCrossingFirstOffers(t *testing.T) {
 }
 
 func TestScreenShareStopAndSecondShare(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r, k := c.join("R", "recruiter"), c.join("C", "candidate")
 	r.offer("C")
@@ -130,6 +136,7 @@ func TestScreenShareStopAndSecondShare(t *testing.T) {
 }
 
 func TestLateViewerSeesRunningShare(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r1, k := c.join("R1", "recruiter"), c.join("C", "candidate")
 	r1.offer("C")
@@ -150,6 +157,7 @@ func TestLateViewerSeesRunningShare(t *testing.T) {
 }
 
 func TestGrowingOfferIsAnsweredAndTheNewestCameraForwarded(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r, k := c.join("R", "recruiter"), c.join("C", "candidate")
 	r.offer("C")
@@ -169,6 +177,7 @@ func TestGrowingOfferIsAnsweredAndTheNewestCameraForwarded(t *testing.T) {
 }
 
 func TestSecondStreamOnOneConnection(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r, k := c.join("R", "recruiter"), c.join("C", "candidate")
 	r.offer("C")
@@ -185,6 +194,7 @@ func TestSecondStreamOnOneConnection(t *testing.T) {
 }
 
 func TestSwappedCameraIsAskedFor(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r := c.join("R", "recruiter")
 	k := c.join("C", "candidate")
@@ -205,6 +215,7 @@ func TestSwappedCameraIsAskedFor(t *testing.T) {
 }
 
 func TestDataChannelIsBridged(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r, k := c.join("R", "recruiter"), c.join("C", "candidate")
 	got := make(chan string, 4)
@@ -236,6 +247,7 @@ func TestDataChannelIsBridged(t *testing.T) {
 }
 
 func TestReloadRecovers(t *testing.T) {
+	t.Parallel()
 	c := newCall(t, Options{})
 	r, k := c.join("R", "recruiter"), c.join("C", "candidate")
 	r.offer("C")

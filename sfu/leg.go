@@ -27,9 +27,10 @@ type leg struct {
 	client *member
 	log    *slog.Logger
 
-	conn      *conn // nil before the first exchange and while parked
-	dropped   bool
-	connected bool // ICE and DTLS are up
+	conn        *conn // nil before the first exchange and while parked
+	dropped     bool
+	connected   bool // ICE and DTLS are up
+	connectedAt time.Time
 
 	sections []*section // in the order of their creation
 	codecs   map[jsep.Kind]string
@@ -46,6 +47,7 @@ type leg struct {
 
 	// What the server says.
 	out       *offer            // the one offer without an answer
+	withdrawn *offer            // the last one that was taken back
 	answer    *jsep.Description // taken, waiting for the stack
 	wantFirst bool              // the server must open this leg
 	wantOffer bool              // a re-offer is asked for, whatever has changed
@@ -93,7 +95,8 @@ type offer struct {
 	first  bool // already applied to the stack, with a connection of its own
 	desc   webrtc.SessionDescription
 	locals map[string]jsep.Local
-	mids   []string
+	layout []string
+	asking bool // it only asks for tracks: nobody waits for its answer
 	sent   time.Time
 }
 
@@ -259,7 +262,7 @@ func (l *leg) disconnect() {
 	l.connectBy = time.Time{}
 	l.sections = nil
 	clear(l.codecs)
-	l.out, l.answer = nil, nil
+	l.out, l.withdrawn, l.answer = nil, nil, nil
 	l.release()
 	l.applied = nil
 	l.candidatesAdded = 0

@@ -13,6 +13,8 @@ const (
 	maxRehomes   = 3
 	rehomeMemory = 2 * time.Minute
 	maxRestarts  = 3
+
+	askingPatience = 30 * time.Second // for an answer that nobody waits for
 )
 
 // rehoming counts how often the calls of one pair were made anew.
@@ -27,7 +29,7 @@ func (l *leg) onState(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		if !l.connected {
-			l.connected = true
+			l.connected, l.connectedAt = true, time.Now()
 			r.engine.count.connected.Add(1)
 			l.log.Info("leg connected")
 			r.state(l, "connected", "")
@@ -132,6 +134,7 @@ func (l *leg) checkDeadlines(now time.Time) {
 			l.parked = true
 			l.client.offering = l
 			return
+		case l.out.asking && waited < askingPatience:
 		case l.client.proven && l.held == nil && waited > opts.AnswerTimeout:
 			l.room.engine.count.unanswered.Add(1)
 			if l.key.screen {
@@ -153,7 +156,6 @@ func (l *leg) checkDeadlines(now time.Time) {
 // onUpstream takes a track that began to arrive.
 func (l *leg) onUpstream(mid string, up *media.Upstream) {
 	l.upstreams[mid] = up
-	l.refill = refill{}
 	r := l.room
 	r.engine.count.ups.Add(1)
 	r.spawn(func() func() {

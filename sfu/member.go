@@ -18,6 +18,7 @@ type member struct {
 	// then it gets one offer at a time: two at once make common clients open the
 	// camera twice and keep the dead half.
 	proven   bool
+	polite   bool // it rolls its own offers back when the server's cross them
 	offering *leg // holds the single slot of a member that is not proven
 
 	sharing    shareStatus

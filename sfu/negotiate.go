@@ -16,6 +16,9 @@ var errTooManyLegs = errors.New("too many media connections are open: the limit 
 // is known to answer, else held (a string's worth) until that side has: only
 // then are directions, streams and codecs exact.
 func (r *room) onOffer(key legKey, desc *jsep.Description) {
+	if key.client == key.peer {
+		return
+	}
 	l := r.leg(key)
 	if l == nil {
 		if r.members[key.client] != nil && r.members[key.peer] != nil && r.engine.outbox != nil {
@@ -57,25 +60,41 @@ func (r *room) onAnswer(key legKey, desc *jsep.Description) {
 	l.client.proven = true
 	if l.out == nil {
 		r.engine.count.late.Add(1)
-		switch {
-		case l.parked: // somebody was at a camera prompt for longer than a leg is kept
-			l.parked = false
-			l.wantFirst = true
-		case l.established: // it answered an offer that was withdrawn: bring both to one state
-			l.wantOffer = true
-		}
+		l.answeredLate(desc)
 		r.settle()
 		return
 	}
-	if !slices.Equal(l.out.mids, mids(desc)) {
+	if !slices.Equal(l.out.layout, layout(desc)) {
 		return // an answer to another offer
 	}
 	for _, c := range desc.Candidates {
 		l.takeInlineCandidate(c, desc.Ufrag)
 	}
 	l.answer = desc
+	l.client.polite = l.client.polite || l.held != nil
 	l.held = nil // an offer that crossed the server's was rolled back for this answer
 	r.settle()
+}
+
+// answeredLate meets an answer to an offer that is not open any more.
+func (l *leg) answeredLate(desc *jsep.Description) {
+	switch {
+	case l.parked: // somebody was at a camera prompt for longer than a leg is kept
+		l.parked = false
+		l.wantFirst = true
+	case l.withdrawn == nil || !slices.Equal(l.withdrawn.layout, layout(desc)):
+	case l.withdrawn.first:
+		// A slow client that did roll back: its connection has the withdrawn
+		// offer's sections, and takes a new offer of the same ones.
+		l.client.polite = true
+		l.held = nil
+		l.disconnect()
+		l.wantFirst = true
+		l.restarted()
+	case !l.key.screen:
+		l.client.polite = true
+		l.room.rehome(l, "an offer was answered after it was withdrawn")
+	}
 }
 
 func (r *room) onRenegotiate(key legKey) {
@@ -85,10 +104,11 @@ func (r *room) onRenegotiate(key legKey) {
 	}
 }
 
-func mids(desc *jsep.Description) []string {
+// layout is what an answer must share with its offer (RFC 8829 section 5.3.1).
+func layout(desc *jsep.Description) []string {
 	list := make([]string, len(desc.Sections))
 	for i := range desc.Sections {
-		list[i] = desc.Sections[i].MID
+		list[i] = string(desc.Sections[i].Kind) + " " + desc.Sections[i].MID
 	}
 	return list
 }
@@ -117,14 +137,19 @@ func (l *leg) advanceHeld() {
 	if l.out != nil {
 		// Glare. Most clients roll back and answer the server's offer, and their
 		// own is dead then; an impolite one ignores the server's.
-		if time.Since(l.heldSince) < l.room.engine.opts.GlareTimeout {
+		patience := l.room.engine.opts.GlareTimeout
+		if l.client.polite {
+			patience = l.room.engine.opts.AnswerTimeout
+		}
+		if time.Since(l.heldSince) < patience {
 			return
 		}
 		l.log.Debug("server's offer withdrawn")
-		if l.out.first {
+		withdrawn := l.out
+		if withdrawn.first {
 			l.disconnect()
 		}
-		l.out = nil
+		l.out, l.withdrawn = nil, withdrawn
 		l.release()
 	}
 	if l.mayAnswer() {
@@ -210,6 +235,7 @@ func (l *leg) makeOffer() {
 	}
 	codecs := l.offeredCodecs(added)
 	withData := l.wantData
+	asking := len(l.ask) > 0
 	l.wantFirst, l.wantOffer, l.ask = false, false, nil
 	if !l.client.proven {
 		l.client.offering = l
@@ -219,7 +245,7 @@ func (l *leg) makeOffer() {
 	}
 	c := l.conn
 	l.start(func() func() {
-		out := &offer{first: first, locals: locals}
+		out := &offer{first: first, locals: locals, asking: asking}
 		var text string
 		var err error
 		if first {
@@ -259,7 +285,7 @@ func (l *leg) offerMade(out *offer, added []*section, text string, err error) {
 		l.room.drop(l, "offer failed")
 		return
 	}
-	out.mids = mids(sent)
+	out.layout = layout(sent)
 	out.sent = time.Now()
 	l.out = out
 	if out.first {
@@ -309,7 +335,10 @@ func (l *leg) makeAnswer() {
 	var added []*section
 	for i := range desc.Sections {
 		s := &desc.Sections[i]
-		if s.Kind == jsep.Application || l.section(s.MID) != nil {
+		if old := l.section(s.MID); old != nil && old.kind != s.Kind {
+			l.refuse(fmt.Errorf("m= section %q was %s and became %s", s.MID, old.kind, s.Kind))
+			return
+		} else if old != nil || s.Kind == jsep.Application {
 			continue
 		}
 		added = append(added, &section{mid: s.MID, kind: s.Kind, slot: -1, wantRecv: true})

@@ -9,14 +9,16 @@ import (
 	"skillsage/sfu/media"
 )
 
-// stallAfter is the silence of a camera that counts as its end. A page that
-// opens its camera anew stops the old track and often tells nobody.
-const stallAfter = 1500 * time.Millisecond
+// A page that opens its camera anew stops the old tracks and often tells nobody.
+const (
+	stallAfter = 1500 * time.Millisecond // of silence is the end of a track that was there
+	neverAfter = 4 * time.Second         // after connecting, a track that never came is dead
+)
 
-// refillWaits are the pauses before each further request for a client's tracks.
+// refillWaits are the pauses before each request for a client's tracks.
 var refillWaits = []time.Duration{0, 5 * time.Second, 15 * time.Second}
 
-// refill is how often, and when last, a leg's client was asked for its camera.
+// refill is how often, and when last, a leg's client was asked for its tracks.
 type refill struct {
 	asked int
 	last  time.Time
@@ -24,37 +26,48 @@ type refill struct {
 
 func stalled(up *media.Upstream) bool { return time.Since(up.LastPacket()) > stallAfter }
 
-// checkStall asks a client whose camera fell silent while its connection lives
-// for its present tracks, with fresh sections: waiting senders attach to new
-// ones only (RFC 8829 section 5.10).
+// checkStall asks a client that says it sends, whose connection lives, and of
+// whose camera or microphone nothing comes, for its present tracks: with fresh
+// sections, because waiting senders attach to new ones only (RFC 8829 section
+// 5.10). A muted track goes on sending.
 func (l *leg) checkStall(now time.Time) {
 	if l.dropped || l.key.screen || !l.connected || l.busy || l.out != nil || l.held != nil {
 		return
 	}
-	p := &l.pubs[slotVideo]
-	up := l.upstreams[p.mid]
-	if p.source == nil || up == nil || up.LastPacket().IsZero() {
+	silent := l.silent(slotVideo, now) || l.silent(slotAudio, now)
+	if !silent {
+		if now.Sub(l.refill.last) > stallAfter {
+			l.refill = refill{}
+		}
 		return
-	}
-	if !stalled(up) {
-		l.refill = refill{}
-		return
-	}
-	if l.lastHeard().Sub(up.LastPacket()) < time.Second {
-		return // everything is silent: the network, not the camera
 	}
 	if l.refill.asked >= len(refillWaits) || now.Sub(l.refill.last) < refillWaits[l.refill.asked] {
 		return
 	}
 	if len(l.sections)+2 > maxAsking {
-		l.room.rehome(l, "the camera fell silent too often")
+		l.room.rehome(l, "tracks fell silent too often")
 		return
 	}
 	l.refill.asked++
 	l.refill.last = now
 	l.ask = []jsep.Kind{jsep.Audio, jsep.Video}
 	l.room.engine.count.refilled.Add(1)
-	l.log.Info("camera silent, asked for again", "attempt", l.refill.asked)
+	l.log.Info("track silent, asked for again", "attempt", l.refill.asked)
+}
+
+// silent tells whether a slot's track is dead while its connection is not.
+func (l *leg) silent(slot int, now time.Time) bool {
+	p := &l.pubs[slot]
+	if p.source == nil {
+		return false
+	}
+	up := l.upstreams[p.mid]
+	if up == nil || up.LastPacket().IsZero() {
+		return now.Sub(l.connectedAt) > neverAfter
+	}
+	// The client was heard of for a while after the track's last packet: else
+	// the network is silent, not the track.
+	return stalled(up) && l.conn.port.LastHeard().Sub(up.LastPacket()) > time.Second
 }
 
 // onTransceiverRequest serves a client that never offers but has a track more to send.
@@ -63,15 +76,4 @@ func (r *room) onTransceiverRequest(key legKey, kind webrtc.RTPCodecType) {
 		l.ask = append(l.ask, jsep.Kind(kind.String()))
 		r.settle()
 	}
-}
-
-// lastHeard is when the last packet of any track came.
-func (l *leg) lastHeard() time.Time {
-	var last time.Time
-	for _, up := range l.upstreams {
-		if t := up.LastPacket(); t.After(last) {
-			last = t
-		}
-	}
-	return last
 }
