@@ -16,6 +16,8 @@ import (
 type client struct {
 	ws *websocket.Conn
 	id string
+
+	mu sync.Mutex // for writing
 }
 
 const patience = 2 * time.Minute

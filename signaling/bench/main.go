@@ -24,9 +24,10 @@ func main() {
 	flag.IntVar(&p.window, "window", 4, "events under way in one room")
 	flag.IntVar(&p.rounds, "rounds", 1, "rounds, the servers taking turns")
 	skillsage := flag.String("skillsage", "bin/skillsage", "server under test")
+	only := flag.String("only", "", "measure this server alone: node or skillsage")
 	node := flag.String("node", "signaling/bench/node/server.js", "Node server (its npm packages installed)")
 	flag.Parse()
-	if err := run(p, *skillsage, *node); err != nil {
+	if err := run(p, *only, *skillsage, *node); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -38,7 +39,7 @@ type result struct {
 	memory                    float64       // bytes per idle socket
 }
 
-func run(p plan, skillsage, node string) error {
+func run(p plan, only, skillsage, node string) error {
 	kinds := []struct {
 		name string
 		make func() (*server, error)
@@ -51,6 +52,9 @@ func run(p plan, skillsage, node string) error {
 	best := make([]result, len(kinds))
 	for round := range p.rounds {
 		for i, kind := range kinds {
+			if only != "" && only != kind.name {
+				continue
+			}
 			r, err := measure(p, kind.make)
 			if err != nil {
 				return fmt.Errorf("%s: %w", kind.name, err)
@@ -62,6 +66,9 @@ func run(p plan, skillsage, node string) error {
 				best[i] = best[i].min(r)
 			}
 		}
+	}
+	if only != "" {
+		return nil
 	}
 	n, s := best[0], best[1]
 	fmt.Printf("%-10s %12.2f %12.2f %12.2f %14.2f   (best of %d)\n", "ratio", ratio(s.candidates, n.candidates), ratio(s.status, n.status), ratio(s.joins, n.joins), s.memory/n.memory, p.rounds)
