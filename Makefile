@@ -67,8 +67,9 @@ lint: web/node_modules/.stamp e2e/node_modules/.stamp ## gofmt, go vet, staticch
 fuzz: ## every fuzz test for FUZZTIME (10s)
 	@GO=$(GO) scripts/fuzz $(FUZZTIME)
 
-bench: ## benchmarks of the Go packages
+bench: build ## benchmarks of the Go packages, and the signaling beside a Node socket.io server
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	@scripts/bench-signaling
 
 notices: web/node_modules/.stamp ## write THIRD_PARTY_NOTICES.md anew
 	$(GO) run ./scripts/notices > THIRD_PARTY_NOTICES.md.new
