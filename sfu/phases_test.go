@@ -183,7 +183,7 @@ func TestAnswerTimeout(t *testing.T) {
 // TestUnansweredShareOffers: a viewer that takes no share is asked a few times, not for ever.
 func TestUnansweredShareOffers(t *testing.T) {
 	t.Parallel()
-	c := newCall(t, Options{AnswerTimeout: 100 * time.Millisecond})
+	c := newCall(t, Options{AnswerTimeout: time.Second})
 	v, w, s := c.join("V", "recruiter"), c.join("W", "recruiter"), c.join("S", "candidate")
 	v.offer("S")
 	w.offer("S")

@@ -174,6 +174,7 @@ func TestParseErrorsNameTheFault(t *testing.T) {
 		"empty":               {"", "sdp is empty"},
 		"blank":               {" \r\n\t", "sdp is empty"},
 		"not SDP":             {"hello", "does not parse"},
+		"one letter":          {"0", "does not parse"},
 		"JSON":                {`{"type":"offer"}`, "does not parse"},
 		"HTML":                {"<!doctype html><p>", "does not parse"},
 		"binary":              {"\x00\xff\xfe\x80", "does not parse"},

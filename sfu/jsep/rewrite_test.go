@@ -107,14 +107,27 @@ func TestSanitizeLeavesTheDescriptionAlone(t *testing.T) {
 	}
 }
 
+// The stack gets a codec of its own in the place of those it does not know: it
+// could not answer the other sections otherwise. Rewrite rejects the section.
 func TestSanitizeWithoutACommonCodec(t *testing.T) {
-	d := parse(t, fixture(t, "safari18-camera-offer"))
-	clean, err := d.Sanitize(func(*Section) *Codec { return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again := parse(t, clean); len(again.Sections[1].Codecs) != len(d.Sections[1].Codecs) {
-		t.Errorf("%d of %d codecs are left in a section that will be rejected", len(again.Sections[1].Codecs), len(d.Sections[1].Codecs))
+	for _, name := range []string{"safari18-camera-offer", "chromium-screen-offer", "firefox-reoffer"} {
+		d := parse(t, fixture(t, name))
+		clean, err := d.Sanitize(func(*Section) *Codec { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range parse(t, clean).Sections {
+			want := Codec{PayloadType: d.Sections[i].Codecs[0].PayloadType, Name: "vp8", ClockRate: 90000}
+			if s.Kind == Audio {
+				want = Codec{PayloadType: want.PayloadType, Name: "opus", ClockRate: 48000, Channels: 2}
+			}
+			if len(s.Codecs) != 1 || s.Codecs[0] != want {
+				t.Errorf("%s: section %s has %+v, want %+v", name, s.MID, s.Codecs, want)
+			}
+			if announced := append(lines(t, clean, s.MID, "a=ssrc"), lines(t, clean, s.MID, "a=msid")...); len(announced) != 0 {
+				t.Errorf("%s: section %s announces %v", name, s.MID, announced)
+			}
+		}
 	}
 }
 
@@ -203,6 +216,14 @@ func TestRewriteDropsRTCPCandidates(t *testing.T) {
 	}
 	if got := lines(t, out, "0", "a=candidate"); len(got) != 1 || !strings.HasPrefix(got[0], "a=candidate:1 1 udp") {
 		t.Errorf("candidates %v", got)
+	}
+	// Candidates of a rejected section go where they are looked for.
+	out, err = Rewrite(text, func(mid string) (Local, bool) { return Local{Reject: true}, mid == "0" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if here, there := lines(t, out, "0", "a=candidate"), lines(t, out, "1", "a=candidate"); len(here) != 0 || len(there) != 1 {
+		t.Errorf("candidates %v in the rejected section, %v in the next", here, there)
 	}
 	if _, err := Rewrite("nonsense", nil); err == nil {
 		t.Error("no error for what is no description")
