@@ -15,20 +15,22 @@ export function DevicePickers({ call, devices, speaker, onSpeaker }: DevicePicke
   const { stream } = call.localMedia;
   const camera = stream?.getVideoTracks()[0]?.getSettings().deviceId ?? '';
   const microphone = stream?.getAudioTracks()[0]?.getSettings().deviceId ?? '';
+  // Always all of them, so that nothing moves under the pointer when the devices become known.
   return (
     <>
-      {devices.cameras.length > 0 && stream && (
-        <Picker label="Camera" devices={devices.cameras} value={camera} onChange={(id) => call.switchDevice('video', id)} />
-      )}
-      {devices.microphones.length > 0 && stream && (
-        <Picker
-          label="Microphone"
-          devices={devices.microphones}
-          value={microphone}
-          onChange={(id) => call.switchDevice('audio', id)}
-        />
-      )}
-      {canChooseSpeaker && devices.speakers.length > 0 && (
+      <Picker
+        label="Camera"
+        devices={stream ? devices.cameras : []}
+        value={camera}
+        onChange={(id) => call.switchDevice('video', id)}
+      />
+      <Picker
+        label="Microphone"
+        devices={stream ? devices.microphones : []}
+        value={microphone}
+        onChange={(id) => call.switchDevice('audio', id)}
+      />
+      {canChooseSpeaker && (
         <Picker label="Speaker" devices={devices.speakers} value={speaker || 'default'} onChange={onSpeaker} />
       )}
     </>
@@ -47,8 +49,15 @@ function Picker({ label, devices, value, onChange }: PickerProps) {
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
-      <select id={id} value={value} onChange={(event) => void onChange(event.target.value)}>
-        {!devices.some((device) => device.deviceId === value) && <option value={value}>Choose…</option>}
+      <select
+        id={id}
+        value={value}
+        disabled={devices.length === 0}
+        onChange={(event) => void onChange(event.target.value)}
+      >
+        {!devices.some((device) => device.deviceId === value) && (
+          <option value={value}>{devices.length === 0 ? 'None' : 'Choose…'}</option>
+        )}
         {devices.map((device, index) => (
           <option key={device.deviceId} value={device.deviceId}>
             {device.label || `${label} ${index + 1}`}

@@ -15,7 +15,7 @@ export async function launch({ args = [], devices = true } = {}) {
       '--disable-dev-shm-usage',
       '--use-fake-ui-for-media-stream',
       '--auto-select-desktop-capture-source=Entire screen',
-      ...(devices ? ['--use-fake-device-for-media-stream'] : []),
+      ...(devices ? ['--use-fake-device-for-media-stream=fps=10'] : []),
       ...args,
     ],
   });
@@ -23,7 +23,7 @@ export async function launch({ args = [], devices = true } = {}) {
 
 /** Waits until `check`, evaluated in the page, holds; says what it waited for when it does not. */
 export async function until(page, what, check, ...args) {
-  await page.waitForFunction(check, { timeout: 20_000, polling: 100 }, ...args).catch(async (error) => {
+  await page.waitForFunction(check, { timeout: 60_000, polling: 100 }, ...args).catch(async (error) => {
     const text = await page.evaluate(() => document.body.innerText).catch(() => '(no page)');
     throw new Error(`waited for: ${what}\n${error.message}\nthe page says:\n${text}`);
   });

@@ -39,8 +39,7 @@ async function open(query, prepare) {
 
 /** Clicks the control of that accessible name. */
 async function press(page, name) {
-  const control = await page.waitForSelector(`::-p-aria([name="${name}"][role="button"])`);
-  await control.click();
+  await page.locator(`::-p-aria([name="${name}"][role="button"])`).click();
 }
 
 async function join(interview, role, prepare) {
@@ -111,7 +110,7 @@ test('muted and without a picture by keyboard, and not while one types', async (
   await says(page, 'You’re the only one here');
   const enabled = () =>
     page.evaluate(() => ({
-      mute: document.querySelector('[aria-keyshortcuts="M"]').getAttribute('aria-label') ?? document.querySelector('[aria-keyshortcuts="M"]').title,
+      mute: document.querySelector('[aria-keyshortcuts="M"]').title,
       camera: document.querySelector('[aria-keyshortcuts="V"]').title,
       ownPicture: document.querySelector('.tile.own video') !== null,
     }));
@@ -137,11 +136,11 @@ test('the keyboard reaches every control and is caught by none', async () => {
   const reached = new Set();
   for (let i = 0; i < 40; i++) {
     await page.keyboard.press('Tab');
-    reached.add(await page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.title ?? ''));
+    reached.add(await page.evaluate(() => document.activeElement.getAttribute('aria-label')));
     if (reached.has('Leave')) break;
     await page.keyboard.press('Escape');
   }
-  for (const name of ['Mute (M)', 'Camera off (V)', 'Share screen (S)', 'Chat', 'Code', 'Devices', 'Leave']) {
+  for (const name of ['Mute', 'Camera off', 'Share screen', 'Chat', 'Code', 'Devices', 'Leave']) {
     assert.ok(reached.has(name), `${name} in ${[...reached].join(', ')}`);
   }
   const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineWidth);
