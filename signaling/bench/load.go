@@ -46,6 +46,8 @@ func openOne(s *server) (*client, error) {
 }
 
 func (c *client) send(text string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.ws.WriteMessage(websocket.TextMessage, []byte(text))
 }
 
