@@ -85,6 +85,7 @@ type section struct {
 	wantRecv bool       // the client may send in it
 	local    jsep.Local // as last agreed
 	remote   jsep.Direction
+	sentOnce bool // the client knows its sources
 	agreed   bool // it stands in a description that both sides have
 	rejected bool // port 0 on either side
 	refused  bool // the client would not receive what was offered last

@@ -412,6 +412,7 @@ func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local) {
 		s.local = locals[s.mid]
 		s.remote = remote.Direction
 		s.rejected = s.local.Reject || remote.Rejected
+		s.sentOnce = s.sentOnce || s.local.Send
 		s.refused = s.rejected || (s.local.Send && !remote.Direction.Recv)
 		if s.refused {
 			s.local.Send = false
@@ -444,7 +445,7 @@ func (l *leg) decide(s *section, remote *jsep.Section, wanted [slots]publication
 	} else if s.agreed && s.remote.Send && !l.selected(s.mid) {
 		recv = false // a clone, or what the client's present camera replaced
 	}
-	return jsep.Local{Send: send, Recv: recv}
+	return jsep.Local{Send: send, Recv: recv, Paused: !send && s.sentOnce}
 }
 
 // selected tells whether a slot is filled from that section.

@@ -130,6 +130,10 @@ func ofCodec(value string, codec *Codec) bool {
 type Local struct {
 	Send, Recv bool
 	Reject     bool // port 0 (RFC 8829 section 5.3.1)
+	// Paused says that the section sent before and may again. Its sources stay
+	// announced, without a stream: Chromium never shows a source again that it
+	// was told of, then not, then told of again.
+	Paused bool
 }
 
 // Rewrite turns a description made by the leg's WebRTC stack into the one the
@@ -158,7 +162,18 @@ func Rewrite(text string, decide func(mid string) (Local, bool)) (string, error)
 		}
 		direction := Direction{Send: local.Send && !local.Reject, Recv: local.Recv && !local.Reject}
 		media.Attributes = slices.DeleteFunc(media.Attributes, func(a sdp.Attribute) bool {
-			return isDirection(a) || (!direction.Send && (a.Key == "ssrc" || a.Key == "ssrc-group" || a.Key == "msid"))
+			if direction.Send || isDirection(a) {
+				return isDirection(a)
+			}
+			switch a.Key {
+			case "msid":
+				return true
+			case "ssrc":
+				return !local.Paused || !strings.Contains(a.Value, " cname:")
+			case "ssrc-group":
+				return !local.Paused
+			}
+			return false
 		})
 		media.Attributes = append(media.Attributes, sdp.Attribute{Key: direction.String()})
 	}

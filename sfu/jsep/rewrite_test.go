@@ -263,3 +263,25 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A paused section keeps its sources announced, without a stream; one that
+// never sent announces none.
+func TestRewritePaused(t *testing.T) {
+	own := "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE s0\r\n" +
+		"m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:s0\r\na=rtpmap:96 VP8/90000\r\n" +
+		"a=ssrc-group:FID 7 8\r\na=ssrc:7 cname:x\r\na=ssrc:7 msid:x y\r\na=ssrc:8 cname:x\r\na=msid:x y\r\na=sendrecv\r\n"
+	for _, paused := range []bool{true, false} {
+		text, err := Rewrite(own, func(string) (Local, bool) { return Local{Recv: true, Paused: paused}, true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line, want := range map[string]bool{
+			"a=ssrc:7 cname:x": paused, "a=ssrc:8 cname:x": paused, "a=ssrc-group:FID 7 8": paused,
+			"msid:": false, "a=recvonly": true,
+		} {
+			if got := strings.Contains(text, line); got != want {
+				t.Errorf("paused %v: %q in the description: %v, want %v", paused, line, got, want)
+			}
+		}
+	}
+}
