@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -221,6 +222,62 @@ func TestRecordedReoffer(t *testing.T) {
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("answer:\n got %s\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+			}
+		})
+	}
+}
+
+var credentials = regexp.MustCompile(`a=(fingerprint|ice-ufrag|ice-pwd):[^\r\n]*`)
+
+// ofConnection gives a description the credentials of another one's connection.
+func ofConnection(base, sdp string) string {
+	values := make(map[string]string)
+	for _, m := range credentials.FindAllStringSubmatch(base, -1) {
+		values[m[1]] = m[0]
+	}
+	return credentials.ReplaceAllStringFunc(sdp, func(line string) string {
+		return values[credentials.FindStringSubmatch(line)[1]]
+	})
+}
+
+// TestRecordedReofferWithAStoppedSection: a transceiver that the client stopped
+// stays rejected, the rest of the call goes on.
+func TestRecordedReofferWithAStoppedSection(t *testing.T) {
+	t.Parallel()
+	for _, browser := range []string{"chromium", "firefox"} {
+		t.Run(browser, func(t *testing.T) {
+			t.Parallel()
+			r := newRecorder(t, Options{})
+			r.join("R", "C")
+			offer := recorded(t, browser+"-camera-offer-candidates")
+			r.signal("R", "C", false, "offer", offer)
+			r.gets("C", "offer", 1)
+			r.signal("C", "R", false, "answer", recorded(t, "chromium-camera-answer"))
+			first := parsed(t, r.gets("R", "answer", 1).sdp)
+			idle(t, r.engine)
+			stopped := ofConnection(offer, recorded(t, browser+"-stopped-reoffer"))
+			for n := 2; n < 4; n++ {
+				r.signal("R", "C", false, "offer", stopped)
+				d := sound(t, r.gets("R", "answer", n).sdp, "passive")
+				if d.Ufrag != first.Ufrag {
+					t.Error("answered from another connection")
+				}
+				if len(d.Sections) != 2 || d.Sections[0].Rejected || d.Sections[0].Direction.String() != "sendrecv" || !d.Sections[1].Rejected {
+					t.Errorf("answer %v", outline(d))
+				}
+				idle(t, r.engine)
+			}
+			// The camera comes back in a section of its own.
+			fresh := strings.Split(recorded(t, browser+"-reoffer"), "\r\nm=")[4]
+			fresh = strings.Replace(strings.Replace(fresh, "video 0 ", "video 9 ", 1), "a=bundle-only\r\n", "", 1)
+			again := strings.Replace(stopped, "a=group:BUNDLE 0", "a=group:BUNDLE 0 3", 1) + "m=" + ofConnection(offer, fresh)
+			r.signal("R", "C", false, "offer", again)
+			d := sound(t, r.gets("R", "answer", 4).sdp, "passive")
+			if len(d.Sections) != 3 || !d.Sections[1].Rejected || d.Sections[2].Rejected || d.Sections[2].Direction.String() != "sendrecv" {
+				t.Errorf("answer %v", outline(d))
+			}
+			if r.hasState("refused") || r.hasState("rehome") {
+				t.Errorf("states %v", r.states)
 			}
 		})
 	}
