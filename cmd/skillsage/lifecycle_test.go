@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -251,6 +252,58 @@ func TestStopWithARoom(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A browser keeps spare connections and a stock client starts with long polls; neither delays the end.
+func TestStopWithIdleConnections(t *testing.T) {
+	p := startServer(t)
+	spare, err := net.Dial("tcp", strings.TrimPrefix(p.base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spare.Close()
+	resp, err := http.Get(p.base + "/socket.io/?EIO=4&transport=polling")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handshake, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	sid := regexp.MustCompile(`"sid":"([^"]+)"`).FindSubmatch(handshake)
+	if err != nil || sid == nil {
+		t.Fatalf("%s: %v", handshake, err)
+	}
+	poll, err := http.NewRequest("GET", p.base+"/socket.io/?EIO=4&transport=polling&sid="+string(sid[1]), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan struct{})
+	poll = poll.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { close(written) },
+	}))
+	polled := make(chan string, 1)
+	go func() {
+		resp, err := http.DefaultClient.Do(poll)
+		if err != nil {
+			polled <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		polled <- string(body)
+	}()
+	<-written
+	time.Sleep(500 * time.Millisecond) // for the server to have read it
+	begin := time.Now()
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(10 * time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if took := time.Since(begin); took > stopTime {
+		t.Errorf("took %s", took)
+	}
+	if body := <-polled; body != "1" {
+		t.Errorf("the poll was answered %q, not with the close packet", body)
+	}
 }
 
 // During the drain the call goes on, new people are turned away, and the end of the last room is the end.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -166,12 +167,15 @@ func (s *server) drain(limit time.Duration) {
 func (s *server) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime-500*time.Millisecond)
 	defer cancel()
-	ended := make(chan error, 2)
-	servers := 0
+	requests, cutRequests := context.WithCancel(ctx)
+	defer cutRequests()
+	var servers sync.WaitGroup
 	for _, server := range []*http.Server{s.http, s.admin} {
 		if server != nil {
-			servers++
-			go func() { ended <- server.Shutdown(ctx) }()
+			servers.Go(func() {
+				_ = server.Shutdown(requests)
+				_ = server.Close()
+			})
 		}
 	}
 	// Half of the time is left for the media, should a socket take its time to say goodbye.
@@ -183,16 +187,10 @@ func (s *server) close() {
 	if s.engine != nil {
 		s.note("media connections were cut", s.engine.Close(ctx))
 	}
-	for range servers {
-		if err := <-ended; err != nil {
-			s.note("HTTP requests were cut", err)
-		}
-	}
-	for _, server := range []*http.Server{s.http, s.admin} {
-		if server != nil {
-			_ = server.Close()
-		}
-	}
+	// All long polls have been answered by now. What still keeps an HTTP server from ending is a browser's
+	// spare connection that never carried a request.
+	time.AfterFunc(200*time.Millisecond, cutRequests)
+	servers.Wait()
 	if s.media != nil {
 		_ = s.media.Close()
 	}
