@@ -38,6 +38,7 @@ const launchers = {
         '--disable-background-timer-throttling',
         '--disable-backgrounding-occluded-windows',
         '--disable-renderer-backgrounding',
+        '--disable-features=InitialWebUI,WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIToolbar', // a process per window, for nothing
         '--mute-audio'
       ]
     })

@@ -36,6 +36,11 @@ export class Person {
     await this.#waitForRoom(before)
   }
 
+  // rejoined waits until the page, still the same, is in the room under a new id.
+  rejoined () {
+    return this.#waitForRoom(this.id)
+  }
+
   async #waitForRoom (before) {
     this.id = await until(`${this.name} is in the room`, () => this.#page.evaluate(old => {
       const id = window.call?.id()

@@ -181,3 +181,24 @@ export const blip = {
     await receives(recruiter, candidate, { screen: true })
   }
 }
+
+export const outage = {
+  name: 'outage',
+  title: 'a page that lost the server for longer than the grace is called again as a new person',
+  needs: { skillsage: true },
+  modes: ['relay'], // peer to peer the old connection answers the new offer, which only Chromium can do
+  async run (interview) {
+    const proxy = await interview.proxy()
+    const recruiter = await interview.join('recruiter', 'recruiter')
+    const candidate = await interview.join('candidate', 'candidate', { server: proxy.url })
+    await receiveEachOther(recruiter, candidate)
+    const { id } = candidate
+    proxy.block()
+    await recruiter.waitFor('the candidate is gone', probe => !(id in probe.people) && !(id in probe.streams))
+    proxy.unblock()
+    await candidate.rejoined()
+    assert.notEqual(candidate.id, id)
+    await receiveEachOther(recruiter, candidate)
+    await showsOnly(recruiter, [candidate])
+  }
+}

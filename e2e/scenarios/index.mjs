@@ -51,6 +51,7 @@ const chosen = [
   ['app-variant', 'stock-hook', 'relay', C, C],
   ['camera-swap', 'stock-hook', 'relay', C, C],
   ['blip', 'stock-hook', 'relay', C, C],
+  ['outage', 'stock-hook', 'relay', C, C],
   ['share', 'stock-hook', 'relay', F, C],
   ['share', 'stock-hook', 'relay', C, F],
   ['messages', 'simple-peer', 'relay', C, C],
