@@ -83,7 +83,7 @@ func TestChurn(t *testing.T) {
 		}
 	}
 	settled := func(goroutines int) bool {
-		return poll(15*time.Second, func() bool {
+		return poll(patience, func() bool {
 			stats := c.engine.Stats()
 			return stats.Legs == 0 && stats.Rooms == 0 && runtime.NumGoroutine() <= goroutines
 		})

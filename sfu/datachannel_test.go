@@ -47,7 +47,7 @@ func TestDataChannelWithoutAFarSide(t *testing.T) {
 	var closed atomic.Bool
 	dc.OnClose(func() { closed.Store(true) })
 	dc.OnOpen(func() {
-		for range 2 * maxChannelWaiting / (16 << 10) {
+		for range maxChannelWaiting/(16<<10) + 4 {
 			if dc.Send(make([]byte, 16<<10)) != nil {
 				return
 			}

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	// Negotiations mostly wait, for each other and for deadlines: more at a time
 	// than there are processors.
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -399,7 +399,7 @@ func (p *client) gets(peer string) {
 
 func (c *call) eventually(what string, ok func() bool) {
 	c.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("not in time: %s\nstates: %v\nsent: %v", what, c.states, c.sent())

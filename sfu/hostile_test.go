@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -163,7 +162,7 @@ func candidate(n int) []byte {
 func submitAll(t *testing.T, n int, submit func(i int) error) {
 	t.Helper()
 	for i := range n {
-		if !poll(15*time.Second, func() bool { return submit(i) == nil }) {
+		if !poll(patience, func() bool { return submit(i) == nil }) {
 			t.Fatalf("signal %d is never taken: %v", i, submit(i))
 		}
 	}
@@ -220,6 +219,10 @@ func TestTenThousandCandidates(t *testing.T) {
 	idle(t, r.engine)
 	within(t, r.engine, func(room *room) {
 		l := room.legs[legKey{"R", "C", false}]
+		if l == nil {
+			t.Error("the leg has gone")
+			return
+		}
 		if l.candidatesAdded > maxAddedPerUfrag || len(l.candidates) > maxLegCandidates {
 			t.Errorf("%d given to the stack, %d waiting", l.candidatesAdded, len(l.candidates))
 		}

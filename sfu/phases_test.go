@@ -40,7 +40,7 @@ func TestLeaveInEveryPhase(t *testing.T) {
 					phase.run(r)
 				}
 				if who == "Close" {
-					ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+					ctx, cancel := context.WithTimeout(context.Background(), patience)
 					defer cancel()
 					for range 2 { // idempotent
 						if err := r.engine.Close(ctx); err != nil {
@@ -248,7 +248,7 @@ func TestCloseWhileBusy(t *testing.T) {
 		}()
 	}
 	r.eventually("under way", func() bool { return r.engine.Stats().LegsOpened > 60 })
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := r.engine.Close(ctx); err != nil {
 		t.Error(err)

@@ -142,7 +142,7 @@ func cross(t *testing.T) (c *call, r, k *client, m message) {
 	}
 	select {
 	case m = <-x.held:
-	case <-time.After(15 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("no offer of the server's")
 	}
 	x.hold.Store(false)
