@@ -97,7 +97,6 @@ type offer struct {
 	desc   webrtc.SessionDescription
 	locals map[string]jsep.Local
 	layout []string
-	asking bool // it only asks for tracks: nobody waits for its answer
 	sent   time.Time
 }
 

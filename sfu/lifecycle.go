@@ -14,7 +14,7 @@ const (
 	rehomeMemory = 2 * time.Minute
 	maxRestarts  = 3
 
-	askingPatience = 30 * time.Second // for an answer that nobody waits for
+	patienceWhileUp = 3 // times AnswerTimeout, where media goes on meanwhile
 )
 
 // rehoming counts how often the calls of one pair were made anew.
@@ -134,8 +134,7 @@ func (l *leg) checkDeadlines(now time.Time) {
 			l.parked = true
 			l.client.offering = l
 			return
-		case l.out.asking && waited < askingPatience:
-		case l.client.proven && l.held == nil && waited > opts.AnswerTimeout:
+		case l.client.proven && l.held == nil && waited > l.patience():
 			l.room.engine.count.unanswered.Add(1)
 			if l.key.screen {
 				l.room.drop(l, "offer not answered")
@@ -151,6 +150,15 @@ func (l *leg) checkDeadlines(now time.Time) {
 			l.fail("no connection in time")
 		}
 	}
+}
+
+// patience is how long a proven member may take to answer the open offer: longer
+// where the call goes on meanwhile, because re-homing would interrupt it.
+func (l *leg) patience() time.Duration {
+	if l.connected && !l.out.first {
+		return patienceWhileUp * l.room.engine.opts.AnswerTimeout
+	}
+	return l.room.engine.opts.AnswerTimeout
 }
 
 // onUpstream takes a track that began to arrive.

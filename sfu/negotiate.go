@@ -235,7 +235,6 @@ func (l *leg) makeOffer() {
 	}
 	codecs := l.offeredCodecs(added)
 	withData := l.wantData
-	asking := len(l.ask) > 0
 	l.wantFirst, l.wantOffer, l.ask = false, false, nil
 	if !l.client.proven {
 		l.client.offering = l
@@ -245,7 +244,7 @@ func (l *leg) makeOffer() {
 	}
 	c := l.conn
 	l.start(func() func() {
-		out := &offer{first: first, locals: locals, asking: asking}
+		out := &offer{first: first, locals: locals}
 		var text string
 		var err error
 		if first {
