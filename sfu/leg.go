@@ -64,6 +64,8 @@ type leg struct {
 	candidatesAdded int
 
 	refill   refill
+	dead     map[string]bool // mids that were silent when the client was asked for its tracks
+	asked    map[string]bool // mids of the sections that asked for them
 	channels []*bridge
 }
 
@@ -268,6 +270,7 @@ func (l *leg) disconnect() {
 	l.candidatesAdded = 0
 	l.ask, l.wantOffer = nil, false
 	l.refill = refill{}
+	l.dead, l.asked = nil, nil
 	clear(l.upstreams)
 	if l.held == nil {
 		l.streams = streams{}

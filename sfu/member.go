@@ -75,7 +75,7 @@ func (m *member) publish(l *leg) {
 	if desc == nil {
 		return
 	}
-	for slot, mid := range l.streams.assign(desc) {
+	for slot, mid := range revive(l.streams.assign(desc), desc, l.dead, l.asked) {
 		section := desc.Section(mid)
 		if section == nil {
 			continue

@@ -220,7 +220,14 @@ func (l *leg) makeOffer() {
 		}
 	}
 	for _, kind := range l.ask {
-		add(kind, -1, true)
+		if !l.spare(kind) {
+			add(kind, -1, true)
+		}
+	}
+	for _, s := range added {
+		if s.slot == -1 && l.asked != nil {
+			l.asked[s.mid] = true
+		}
 	}
 	if len(l.sections)+len(added) > maxSections {
 		l.room.rehome(l, "the connection has no room for another track")

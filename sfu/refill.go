@@ -34,8 +34,15 @@ func (l *leg) checkStall(now time.Time) {
 	if l.dropped || l.key.screen || !l.connected || l.busy || l.out != nil || l.held != nil {
 		return
 	}
-	silent := l.silent(slotVideo, now) || l.silent(slotAudio, now)
-	if !silent {
+	var silent []string
+	for _, slot := range []int{slotAudio, slotVideo} {
+		if mid := l.pubs[slot].mid; l.silent(slot, now) {
+			silent = append(silent, mid)
+		} else {
+			delete(l.dead, mid)
+		}
+	}
+	if len(silent) == 0 {
 		if now.Sub(l.refill.last) > stallAfter {
 			l.refill = refill{}
 		}
@@ -44,15 +51,32 @@ func (l *leg) checkStall(now time.Time) {
 	if l.refill.asked >= len(refillWaits) || now.Sub(l.refill.last) < refillWaits[l.refill.asked] {
 		return
 	}
-	if len(l.sections)+2 > maxAsking {
+	if len(l.sections) >= maxAsking {
 		l.room.rehome(l, "tracks fell silent too often")
 		return
+	}
+	if l.dead == nil {
+		l.dead, l.asked = make(map[string]bool), make(map[string]bool)
+	}
+	for _, mid := range silent {
+		l.dead[mid] = true
 	}
 	l.refill.asked++
 	l.refill.last = now
 	l.ask = []jsep.Kind{jsep.Audio, jsep.Video}
 	l.room.engine.count.refilled.Add(1)
 	l.log.Info("track silent, asked for again", "attempt", l.refill.asked)
+}
+
+// spare tells whether a section of an earlier request is still free: a track
+// that the client adds later goes there, so no further section is needed.
+func (l *leg) spare(kind jsep.Kind) bool {
+	for _, s := range l.sections {
+		if s.kind == kind && l.asked[s.mid] && s.agreed && !s.remote.Send && !s.rejected {
+			return true
+		}
+	}
+	return false
 }
 
 // silent tells whether a slot's track is dead while its connection is not.

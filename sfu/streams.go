@@ -1,6 +1,10 @@
 package sfu
 
-import "skillsage/sfu/jsep"
+import (
+	"slices"
+
+	"skillsage/sfu/jsep"
+)
 
 // The slots of a leg: what one side can publish there and the other be shown.
 // Both directions of a leg use the same four.
@@ -72,6 +76,25 @@ func (s *streams) assign(desc *jsep.Description) [slots]string {
 		}
 	}
 	return result
+}
+
+// revive gives a slot whose track is dead the newest track of its kind that the
+// client sent on being asked for it, whatever its stream id.
+func revive(mids [slots]string, desc *jsep.Description, dead, asked map[string]bool) [slots]string {
+	for _, slot := range []int{slotAudio, slotVideo} {
+		if mids[slot] != "" && !dead[mids[slot]] {
+			continue
+		}
+		for i := len(desc.Sections) - 1; i >= 0; i-- {
+			section := &desc.Sections[i]
+			if section.Kind == slotKind(slot) && asked[section.MID] && !dead[section.MID] &&
+				section.Direction.Send && !section.Rejected && !slices.Contains(mids[:], section.MID) {
+				mids[slot] = section.MID
+				break
+			}
+		}
+	}
+	return mids
 }
 
 // replacement is the stream that takes the camera's place: the first one at the

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"skillsage/sfu/jsep"
 )
 
 // sends makes a description from words like "0:audio:cam", "1:video:cam",
@@ -100,6 +102,37 @@ func TestAssignStreams(t *testing.T) {
 				if line := strings.Join(got, " "); line != step.want {
 					t.Fatalf("step %d, %s: slots %s, want %s", i, step.sends, line, step.want)
 				}
+			}
+		})
+	}
+}
+
+// A dead microphone is replaced by what the client sends in a section that
+// asked for it, even though its stream id is another one.
+func TestRevive(t *testing.T) {
+	desc := &jsep.Description{Sections: []jsep.Section{
+		{MID: "0", Kind: jsep.Audio, Direction: jsep.Direction{Send: true}, Stream: "a"},
+		{MID: "1", Kind: jsep.Video, Direction: jsep.Direction{Send: true}, Stream: "a"},
+		{MID: "s2", Kind: jsep.Audio, Direction: jsep.Direction{Send: true}, Stream: "b"},
+		{MID: "s3", Kind: jsep.Video, Stream: ""},
+		{MID: "s4", Kind: jsep.Audio, Direction: jsep.Direction{Send: true}, Stream: "c"},
+	}}
+	asked := map[string]bool{"s2": true, "s3": true, "s4": true}
+	for name, test := range map[string]struct {
+		dead  map[string]bool
+		audio string
+	}{
+		"nothing dead":          {nil, "0"},
+		"microphone dead":       {map[string]bool{"0": true}, "s4"},
+		"and the newest too":    {map[string]bool{"0": true, "s4": true}, "s2"},
+		"all dead: keep one":    {map[string]bool{"0": true, "s2": true, "s4": true}, "0"},
+		"camera dead, no spare": {map[string]bool{"1": true}, "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := streams{}
+			mids := revive(s.assign(desc), desc, test.dead, asked)
+			if mids[slotAudio] != test.audio || mids[slotVideo] != "1" {
+				t.Errorf("audio %q video %q, want %q and 1", mids[slotAudio], mids[slotVideo], test.audio)
 			}
 		})
 	}
