@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { launch, until } from './browser.mjs';
+import { launch, smallCamera, until } from './browser.mjs';
 import { startStockServer } from './stock-server.mjs';
 
 // The real page in real Chromium, over a plain socket.io server: calls go from browser to browser.
@@ -32,6 +32,7 @@ async function open(query, prepare) {
     if (message.type() === 'error') page.errors.push(message.text());
   });
   await page.setViewport({ width: 1280, height: 800 });
+  await page.evaluateOnNewDocument(smallCamera);
   if (prepare) await page.evaluateOnNewDocument(prepare);
   await page.goto(server.url + query);
   return page;
@@ -216,7 +217,7 @@ test('when the server ends the session the page says so', async () => {
 
 test('nothing sticks out of a screen 360 px wide', async () => {
   const recruiter = await join('narrow', 'recruiter');
-  await recruiter.setViewport({ width: 360, height: 640, isMobile: true, hasTouch: true });
+  await recruiter.setViewport({ width: 360, height: 640 });
   const fits = async (state) => {
     const wide = await recruiter.evaluate(() =>
       [...document.querySelectorAll('body *')]
