@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -35,13 +34,13 @@ func clientService(log *slog.Logger) *service {
 	for _, name := range []string{"/timeout_socket", "/valid", "/asd"} {
 		server.Of(name)
 	}
-	server.Of("/no").Use(func(*socketio.Socket) error { return errors.New("Auth failed (custom namespace)") })
+	server.Of("/no").Use(func(*socketio.Socket) error { return &socketio.ConnectError{Message: "Auth failed (custom namespace)"} })
 	server.Of("/foo").OnConnect(answerID)
 	server.Of("/abc").OnConnect(func(s *socketio.Socket) { s.Emit("handshake", describe(s)) })
 	root := server.Of("/")
 	root.Use(func(s *socketio.Socket) error {
 		if s.Handshake().Query().Get("fail") != "" {
-			return errors.New("Auth failed (main namespace)")
+			return &socketio.ConnectError{Message: "Auth failed (main namespace)"}
 		}
 		return nil
 	})

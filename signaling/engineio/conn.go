@@ -22,7 +22,16 @@ const (
 	// closeWait is how long a socket whose reading failed is kept open for the peer to read the
 	// close frame: closing with unread input makes TCP send a reset, which discards it.
 	closeWait = time.Second
+	// burstGap is how soon after a write another frame makes it a burst. What is left of a burst is
+	// written together, when the goroutine that sends it has let others run: a write per frame costs
+	// several times what the rest of its way through the server does.
+	burstGap = 20 * time.Microsecond
+	// burstFrames and burstBytes end a burst: the sender writes what has gathered.
+	burstFrames, burstBytes = 32, 16 << 10
 )
+
+// epoch is what lastWrite counts from.
+var epoch = time.Now()
 
 // conn is the TCP connection of one WebSocket, as gorilla/websocket sees it, together with the queue
 // of frames that wait to be written.
@@ -31,6 +40,9 @@ const (
 // becomes it and writes without blocking; what the kernel doesn't take is left to a writer goroutine,
 // which becomes the flusher in its stead and ends when the queue is empty. So frames go out whole and
 // in order, no sender ever waits for the peer, and an idle socket has no goroutine but its reader.
+//
+// In a burst the flusher may be a goroutine that has been started and does not run yet (gathering).
+// Any sender can step into its place.
 type conn struct {
 	net.Conn                    // static
 	srv      *Server            // static
@@ -42,14 +54,16 @@ type conn struct {
 	probing   bool // the read deadline belongs to the upgrade
 	goodbye   bool // the peer sent a close frame
 
-	mu       sync.Mutex
-	queue    [][]byte // frames that wait, oldest first
-	queued   int      // bytes in queue
-	inflight int      // bytes that the flusher has taken and not yet written
-	flushing bool     // there is a flusher
-	closing  bool     // a close frame is queued or written; nothing may follow it
-	closed   bool     // the TCP connection is closed
-	cause    Reason   // why we closed, if it was this side
+	mu        sync.Mutex
+	queue     [][]byte      // frames that wait, oldest first
+	queued    int           // bytes in queue
+	inflight  int           // bytes that the flusher has taken and not yet written
+	flushing  bool          // there is a flusher
+	gathering bool          // it has not begun: a goroutine in gather will, unless a sender is first
+	lastWrite time.Duration // when the last frame was written at once, since epoch
+	closing   bool          // a close frame is queued or written; nothing may follow it
+	closed    bool          // the TCP connection is closed
+	cause     Reason        // why we closed, if it was this side
 }
 
 // newConn wraps nc. Frames wait until uncork, so that the handshake's answer and the first packets
@@ -79,9 +93,30 @@ func (c *conn) send(frames []byte) error {
 		return ErrClosed
 	}
 	if !c.flushing {
-		c.flushing, c.inflight = true, len(frames)
+		now := time.Since(epoch)
+		burst := now-c.lastWrite < burstGap && c.direct != nil
+		c.flushing, c.lastWrite = true, now
+		if !burst {
+			c.inflight = len(frames)
+			c.mu.Unlock()
+			c.flush(frames)
+			return nil
+		}
+		c.gathering = true
+		c.queue = append(c.queue, frames)
+		c.queued += len(frames)
+		c.srv.wg.Add(1) // as in flush
 		c.mu.Unlock()
-		c.flush(frames)
+		go c.gather()
+		return nil
+	}
+	if c.gathering && (len(c.queue) >= burstFrames || c.queued+len(frames) > burstBytes) {
+		c.gathering = false
+		c.queue = append(c.queue, frames)
+		c.queued += len(frames)
+		batch := c.takeLocked(nil)
+		c.mu.Unlock()
+		c.flush(batch)
 		return nil
 	}
 	waiting := c.queued + c.inflight
@@ -191,6 +226,20 @@ func (c *conn) flush(batch []byte) {
 	c.srv.count.writesDeferred.Add(1)
 	c.inflight = len(batch)
 	go c.drain(batch)
+}
+
+// gather writes what a burst has left, unless a sender has done it already.
+func (c *conn) gather() {
+	defer c.srv.wg.Done()
+	c.mu.Lock()
+	if c.closed || !c.gathering {
+		c.mu.Unlock()
+		return
+	}
+	c.gathering = false
+	batch := c.takeLocked(nil)
+	c.mu.Unlock()
+	c.flush(batch)
 }
 
 // drain is the writer goroutine: it writes batch and all that is queued, blocking, then ends.

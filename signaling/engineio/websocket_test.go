@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -321,6 +322,43 @@ func TestDeferredWritesKeepOrder(t *testing.T) {
 }
 
 // A wrapped connection must not be written around.
+// TestBurstsAreWrittenTogether: what is sent in one go arrives whole and in order, in fewer writes, also where
+// nothing but the sender gets to run, and a close frame comes last.
+func TestBurstsAreWrittenTogether(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const count = 1000
+	f := serve(t, Options{}, echo)
+	ws, a := f.direct()
+	write(t, ws, "4ready")
+	read(t, ws, "4ready")
+	for i := range count {
+		if err := a.Send(NewText(fmt.Append(nil, i))); err != nil {
+			t.Fatalf("packet %d: %v", i, err)
+		}
+	}
+	a.Close("")
+	for i := range count {
+		read(t, ws, fmt.Sprint("4", i))
+	}
+	readClose(t, ws)
+	a.wantClosed(t, ReasonForcedClose)
+}
+
+// TestGatheredFramesLeaveWithoutHelp: the last frames of a burst need no further packet to get on their way.
+func TestGatheredFramesLeaveWithoutHelp(t *testing.T) {
+	f := serve(t, Options{}, echo)
+	ws, a := f.direct()
+	for round := range 200 {
+		for i := range round % 5 {
+			a.Send(NewText(fmt.Append(nil, i)))
+		}
+		for i := range round % 5 {
+			read(t, ws, fmt.Sprint("4", i))
+		}
+	}
+	eventually(t, "the socket is writable", a.Writable)
+}
+
 func TestNonBlockingWriterIsForSocketsOnly(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()

@@ -26,6 +26,7 @@ type Socket struct {
 	// static
 	id        string
 	sessionID string // private session id; "" with recovery off
+	returning bool   // the client asked for an earlier socket, and this is another one
 	ns        *Namespace
 	handshake Handshake
 
@@ -87,7 +88,7 @@ func (h *Handshake) Query() url.Values { return h.session.Query() }
 func (h *Handshake) Header(name string) string { return h.session.Header(name) }
 
 func newSocket(c *conn, ns *Namespace, creds credentials) *Socket {
-	s := &Socket{id: newID(socketIDBytes), ns: ns, conn: c}
+	s := &Socket{id: newID(socketIDBytes), ns: ns, conn: c, returning: creds.sessionID != ""}
 	s.handshake = Handshake{Auth: creds.auth, RemoteAddr: c.session.RemoteAddr(), Time: time.Now(), session: c.session}
 	if ns.server.opts.Recovery > 0 {
 		s.sessionID = newID(sessionIDBytes)
@@ -103,6 +104,12 @@ func (s *Socket) Namespace() *Namespace { return s.ns }
 
 // Handshake tells about the client.
 func (s *Socket) Handshake() *Handshake { return &s.handshake }
+
+// RecoveryFailed reports whether the client asked to be the socket that it was before
+// and could not be: too late, after its own goodbye, or after a restart of the server. It
+// still holds what it had made of what that socket was told. Clients older than
+// socket.io-client 4.6 never ask, and with recovery off none is heard.
+func (s *Socket) RecoveryFailed() bool { return s.returning }
 
 // Connected is false before the CONNECT was answered, while suspended, and after the end.
 func (s *Socket) Connected() bool {
