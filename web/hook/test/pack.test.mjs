@@ -47,7 +47,7 @@ test('the packed package installs, type-checks and builds in a clean Vite app', 
     await writeFile(join(app, 'src/main.ts'), MAIN);
 
     await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: app });
-    const options = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler', '--lib', 'es2023,dom', '--types', ''];
+    const options = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler', '--lib', 'es2023,dom'];
     await run('npx', ['tsc', ...options, 'src/main.ts'], { cwd: app });
     await run('npx', ['vite', 'build'], { cwd: app });
 
