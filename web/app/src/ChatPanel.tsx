@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState, type FormEvent } from 'react';
-import type { ChatMessage } from '@skillsage/hook';
+import type { ChatMessage, UserRole } from '@skillsage/hook';
 import { Icon } from './Icon';
 import { ROLE_NAME } from './invitation';
 import { PanelHead } from './PanelHead';
@@ -34,7 +34,7 @@ export function ChatPanel({ messages, onSend, onClose }: ChatPanelProps) {
         {messages.map((message) => (
           <li key={message.id} className={message.isOwn ? 'own' : ''}>
             <p className="message-meta">
-              {message.isOwn ? 'You' : (ROLE_NAME[message.sender as keyof typeof ROLE_NAME] ?? message.sender)}
+              {message.isOwn ? 'You' : (ROLE_NAME[message.sender as UserRole] ?? message.sender ?? 'Guest')}
               <time dateTime={message.timestamp}>{formatTime(message.timestamp)}</time>
             </p>
             <p className="message-text">{message.content}</p>

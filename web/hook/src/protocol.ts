@@ -28,15 +28,15 @@ export interface ChatMessage {
 
 export interface CodeUpdate {
   questionId: string;
-  code: string;
-  language: string;
-  currentQuestionIndex: number;
+  code?: string | null;
+  language?: string | null;
+  currentQuestionIndex?: number | null;
   timestamp?: string;
 }
 
 export interface CodeState {
   codeUpdates: Record<string, Omit<CodeUpdate, 'questionId'>>;
-  currentQuestionIndex: number;
+  currentQuestionIndex?: number | null;
 }
 
 /** What a server may answer to `join-room`; older servers answer nothing. */

@@ -4,6 +4,8 @@ import { Store } from './store.js';
 
 /** How long typing is collected before it is sent, ms. */
 const SEND_DELAY = 250;
+/** Questions kept for display. */
+const MAX_PADS = 100;
 /** Messages kept for display. */
 const MAX_MESSAGES = 500;
 
@@ -78,12 +80,13 @@ export class SharedRoom {
     on('code-update', (update: CodeUpdate) => {
       this.#received(update);
     });
-    on('language-change', (change: Omit<CodeUpdate, 'code'>) => {
-      this.#edit(change.currentQuestionIndex, { questionId: change.questionId, language: change.language });
+    on('language-change', ({ questionId, language, currentQuestionIndex }: CodeUpdate) => {
+      this.#edit(this.#indexOf(questionId, currentQuestionIndex), { questionId, ...(language ? { language } : {}) });
     });
-    on('question-change', (change: { questionId: string; currentQuestionIndex: number }) => {
-      this.#edit(change.currentQuestionIndex, { questionId: change.questionId });
-      this.store.set({ questionIndex: change.currentQuestionIndex });
+    on('question-change', ({ questionId, currentQuestionIndex }: CodeUpdate) => {
+      const index = this.#indexOf(questionId, currentQuestionIndex);
+      this.#edit(index, { questionId });
+      this.store.set({ questionIndex: index });
     });
     return () => {
       for (const [event, listener] of this.#listeners) socket.off(event, listener);
@@ -126,13 +129,19 @@ export class SharedRoom {
     return { questionId: `question-${index + 1}`, code: '', language: this.#options.defaultLanguage ?? 'javascript' };
   }
 
+  /** Other pages leave out the index, or count beyond what is worth keeping. */
+  #indexOf(questionId: string, index: number | null | undefined): number {
+    if (Number.isInteger(index) && Number(index) >= 0 && Number(index) < MAX_PADS) return Number(index);
+    const { pads, questionIndex } = this.store.getSnapshot();
+    const known = pads.findIndex((pad) => pad.questionId === questionId);
+    return known >= 0 ? known : questionIndex;
+  }
+
   #edit(index: number, change: Partial<Pad>): Pad {
     const pads = [...this.store.getSnapshot().pads];
-    // An index from elsewhere is no reason to fill the memory.
-    const at = Number.isInteger(index) && index >= 0 && index < 100 ? index : 0;
-    while (pads.length <= at) pads.push(this.#pad(pads.length));
-    const pad = { ...(pads[at] as Pad), ...change };
-    pads[at] = pad;
+    while (pads.length <= index) pads.push(this.#pad(pads.length));
+    const pad = { ...(pads[index] as Pad), ...change };
+    pads[index] = pad;
     this.store.set({ pads });
     return pad;
   }
@@ -157,7 +166,9 @@ export class SharedRoom {
     }, SEND_DELAY);
   }
 
-  #received({ questionId, code, language, currentQuestionIndex }: CodeUpdate): void {
+  #received({ questionId, currentQuestionIndex, ...update }: CodeUpdate): void {
+    const index = this.#indexOf(questionId, currentQuestionIndex);
+    const code = update.code ?? '';
     const sync = this.#syncOf(questionId);
     const echo = sync.unconfirmed.indexOf(code);
     if (echo >= 0) {
@@ -165,30 +176,30 @@ export class SharedRoom {
       sync.base = code;
       return;
     }
-    const mine = this.store.getSnapshot().pads[currentQuestionIndex]?.code ?? '';
+    const mine = this.store.getSnapshot().pads[index]?.code ?? '';
     const dirty = sync.timer !== undefined || sync.unconfirmed.length > 0;
     const merged = dirty ? mergeText(sync.base, mine, code) : code;
     sync.base = code;
-    this.#edit(currentQuestionIndex, { questionId, code: merged, language });
-    if (merged !== code) this.#sendSoon(currentQuestionIndex);
+    this.#edit(index, { questionId, code: merged, ...(update.language ? { language: update.language } : {}) });
+    if (merged !== code) this.#sendSoon(index);
   }
 
   #loaded({ codeUpdates, currentQuestionIndex }: CodeState): void {
     for (const [questionId, update] of Object.entries(codeUpdates ?? {})) {
-      const index = update.currentQuestionIndex;
+      const index = this.#indexOf(questionId, update.currentQuestionIndex);
+      const code = update.code ?? '';
       const sync = this.#syncOf(questionId);
       const mine = this.store.getSnapshot().pads[index];
       // What was typed while the connection was away is kept.
-      const merged = mine?.questionId === questionId ? mergeText(sync.base, mine.code, update.code) : update.code;
-      sync.base = update.code;
+      const merged = mine?.questionId === questionId ? mergeText(sync.base, mine.code, code) : code;
+      sync.base = code;
       sync.unconfirmed = [];
-      this.#edit(index, { questionId, code: merged, language: update.language });
-      if (merged !== update.code) this.#sendSoon(index);
+      this.#edit(index, { questionId, code: merged, ...(update.language ? { language: update.language } : {}) });
+      if (merged !== code) this.#sendSoon(index);
     }
-    if (Number.isInteger(currentQuestionIndex)) {
-      this.#edit(currentQuestionIndex, {});
-      this.store.set({ questionIndex: currentQuestionIndex });
-    }
+    const index = this.#indexOf('', currentQuestionIndex);
+    this.#edit(index, {});
+    this.store.set({ questionIndex: index });
   }
 
   #emit(event: string, payload: Record<string, unknown>): void {

@@ -65,3 +65,20 @@ test('a message is one’s own only where it was sent', async () => {
   one.socket.disconnect();
   assert.equal(one.shared.sendMessage('lost'), false);
 });
+
+test('updates of pages that leave things out find their question', async () => {
+  const one = await writer('recruiter');
+  one.shared.setCode('kept');
+  await until('the echo', () => room.of('code-update').length === 1);
+  const far = await room.socket('candidate');
+  far.socket.emit('code-update', { interviewId: 'iv', questionId: 'question-1', code: 'changed', language: null });
+  await until('the change', () => one.code() === 'changed');
+  far.socket.emit('code-update', { interviewId: 'iv', questionId: 'x', code: 'second', language: 'go', currentQuestionIndex: 1 });
+  await until('the second question', () => one.shared.store.getSnapshot().pads.length === 2);
+  far.socket.emit('code-update', { interviewId: 'iv', questionId: 'y', code: 'elsewhere', currentQuestionIndex: 1e9 });
+  await until('a question out of reach', () => one.code() === 'elsewhere');
+  assert.deepEqual(
+    one.shared.store.getSnapshot().pads.map(({ code, language }) => [code, language]),
+    [['elsewhere', 'javascript'], ['second', 'go']],
+  );
+});
