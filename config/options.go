@@ -51,7 +51,7 @@ func options(c *Config) []option {
 		{"signaling.max_rooms", "10000", "rooms at the same time", integer(&g.MaxRooms, 1, 1_000_000)},
 		{"signaling.max_members", "32", "sockets in one room", integer(&g.MaxMembers, 2, 10_000)},
 		{"signaling.event_rate", "2000", "events per second that one socket may send over time", rate(&g.EventRate, 1, 1_000_000)},
-		{"signaling.event_burst", "4000", "events that one socket may send at once", integer(&g.EventBurst, 10, 10_000_000)},
+		{"signaling.event_burst", "1000", "events that one socket may send at once", integer(&g.EventBurst, 10, 10_000_000)},
 		{"signaling.max_signal", "256KiB", "largest session description", size(&g.MaxSignal, 16*kib, 64*mib)},
 		{"signaling.max_candidate", "8KiB", "largest ICE candidate", size(&g.MaxCandidate, kib, mib)},
 		{"signaling.chat_messages", "500", "chat messages kept per room", integer(&g.ChatMessages, 1, 100_000)},

@@ -40,7 +40,7 @@ var handlers = [...]struct {
 	{"ice-candidate", on((*conn).onCandidate)},
 	{"signal", on((*conn).onSignal)},
 	{"screen-share-status", on((*conn).onScreenShareStatus)},
-	{"join-room", on((*conn).onJoin)},
+	{joinEvent, on((*conn).onJoin)},
 	{"chat-message", on((*conn).onChatMessage)},
 	{"code-update", on((*conn).onCodeUpdate)},
 	{"language-change", on((*conn).onLanguageChange)},
@@ -75,7 +75,13 @@ func (c *conn) handle(ev *socketio.Event, h handler) {
 		payload = ev.Args[0]
 	}
 	c.pace(ev.Name, len(payload))
-	ack, why := h(c, ev, payload)
+	var ack any
+	why := refuseBinary
+	if len(ev.Attachments) == 0 {
+		ack, why = h(c, ev, payload)
+	} else if ev.Name == joinEvent {
+		c.refuseJoin(why)
+	}
 	switch {
 	case why == errLater:
 	case why != nil:
@@ -114,6 +120,12 @@ func (c *conn) pace(event string, size int) {
 	}
 }
 
+// charge counts what a join made the server send as if the client had sent it: a small event must not have large ones
+// made at its own rate.
+func (c *conn) charge(size int) {
+	c.limiter.ReserveN(time.Now(), min(size/1024, c.limiter.Burst()))
+}
+
 // slowedNotice is how often a client is told that it sends too much.
 const slowedNotice = time.Minute
 
@@ -141,13 +153,13 @@ func (c *conn) suspend() {
 }
 
 // resume makes a member again of one whose place was given away while its connection was broken: its client believes
-// that it never left, and will not ask.
+// that it never left, and will not ask, but the others have closed their connections to it.
 func (c *conn) resume() {
 	m := c.member.Load()
 	if m == nil || !m.room.resume(m) {
 		return
 	}
-	if _, why := c.join(joinRequest{room: m.room.id, role: m.role}); why != nil {
+	if _, why := c.join(joinRequest{room: m.room.id, role: m.role, stale: true}); why != nil {
 		c.refuseJoin(why)
 	}
 }

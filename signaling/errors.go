@@ -38,6 +38,9 @@ var (
 	ignoreSelf      = &refusal{code: codeNoMember, text: "to is the sender", silent: true, drop: dropSelf}
 )
 
+// refuseBinary is for attachments: JSON is forwarded byte for byte, and would arrive with a placeholder in their place.
+var refuseBinary = &refusal{code: codeBadPayload, text: "binary data is not part of this protocol; the payload must be JSON alone"}
+
 type ackOK struct {
 	OK bool `json:"ok"`
 }

@@ -2,10 +2,13 @@ package signaling
 
 import "skillsage/signaling/socketio"
 
+const joinEvent = "join-room"
+
 type joinRequest struct {
-	room string
-	role string
-	mode []byte // JSON as it came, or nil
+	room  string
+	role  string
+	mode  []byte // JSON as it came, or nil
+	stale bool   // the page may hold connections to members who think that it has left
 }
 
 type joinAck struct {
@@ -51,6 +54,8 @@ func parseRole(raw []byte) (string, *refusal) {
 func (c *conn) onJoin(ev *socketio.Event, payload []byte) (any, *refusal) {
 	req, why := parseJoin(payload)
 	if why == nil {
+		// A page that comes back too late does so on a new socket: it was told of no leave, nor that it has left itself.
+		req.stale = c.member.Load() == nil && c.socket.RecoveryFailed()
 		var ack joinAck
 		if ack, why = c.join(req); why == nil {
 			if ack.Warning != nil {
@@ -105,9 +110,14 @@ func (c *conn) join(req joinRequest) (joinAck, *refusal) {
 		m = &member{conn: c, room: r, id: c.id, role: req.role}
 		r.addLocked(m)
 	}
+	if req.stale {
+		r.partLocked(m)
+	}
 	r.welcomeLocked(m)
 	ack := joinAck{OK: true, UserID: m.id, UserRole: m.role, Mode: r.mode, Warning: warning}
+	told := r.chat.bytes + r.code.bytes
 	r.mu.Unlock()
+	c.charge(told)
 	c.member.Store(m)
 	if old != nil && old.room != r {
 		old.moved = true

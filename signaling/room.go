@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 
@@ -26,6 +27,7 @@ type room struct {
 	called     bool               // guarded by mu; an offer has been forwarded or handed to the relay
 	members    map[string]*member // guarded by mu; by socket id
 	list       []*member          // guarded by mu; the same, in order of joining
+	departed   []string           // guarded by mu; ids of the last members who left, oldest first
 	suspends   uint64             // guarded by mu; counts suspensions, to tell the oldest
 	chat       chatHistory        // guarded by mu
 	code       codeState          // guarded by mu
@@ -77,6 +79,34 @@ func (r *room) welcomeLocked(m *member) {
 	r.post(m, r.code.encode())
 }
 
+// partLocked has m's page close what it holds of an earlier stay. It goes out before room-users, and a page that holds
+// nothing takes no notice.
+func (r *room) partLocked(m *member) {
+	for _, id := range r.departed {
+		if r.members[id] == nil {
+			r.post(m, encodeUserLeft(id))
+		}
+	}
+	for _, other := range r.list {
+		if other != m {
+			r.post(m, encodeUserLeft(other.id))
+		}
+	}
+}
+
+// maxDeparted bounds how many departed members a room remembers for pages that return late.
+const maxDeparted = 32
+
+func (r *room) noteDepartedLocked(id string) {
+	if slices.Contains(r.departed, id) {
+		return
+	}
+	if len(r.departed) == maxDeparted {
+		r.departed = slices.Delete(r.departed, 0, 1)
+	}
+	r.departed = append(r.departed, id)
+}
+
 // removeLocked ends m's membership, once: the second call does nothing. The others are told, then the relay.
 func (r *room) removeLocked(m *member) bool {
 	if m.gone {
@@ -90,6 +120,7 @@ func (r *room) removeLocked(m *member) bool {
 			break
 		}
 	}
+	r.noteDepartedLocked(m.id)
 	r.server.stats.members.Add(-1)
 	r.server.stats.left.Add(1)
 	r.postAll(nil, encodeUserLeft(m.id))

@@ -169,7 +169,7 @@ func (c *Client) EmitRaw(event, args string) error {
 	return c.transport.write("42[" + strconv.Quote(event) + args + "]")
 }
 
-// WriteRaw sends one Engine.IO packet as it is.
+// WriteRaw sends one Engine.IO packet as it is; a binary one is written as in polling, "b" and base64.
 func (c *Client) WriteRaw(packet string) error { return c.transport.write(packet) }
 
 // Call sends an event and waits for its acknowledgement; args may hold json.RawMessage.

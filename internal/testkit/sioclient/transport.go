@@ -3,6 +3,7 @@ package sioclient
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,7 +93,15 @@ func (w *wsConn) write(packets ...string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range packets {
-		if err := w.conn.WriteMessage(websocket.TextMessage, []byte(p)); err != nil {
+		kind, data := websocket.TextMessage, []byte(p)
+		if text, ok := strings.CutPrefix(p, "b"); ok {
+			var err error
+			if data, err = base64.StdEncoding.DecodeString(text); err != nil {
+				return err
+			}
+			kind = websocket.BinaryMessage
+		}
+		if err := w.conn.WriteMessage(kind, data); err != nil {
 			return err
 		}
 	}
