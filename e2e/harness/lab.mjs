@@ -5,11 +5,15 @@ import { mkdirSync, rmSync, writeFileSync, copyFileSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
 import { loadavg } from 'node:os'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Browsers } from './browsers.mjs'
 import { startPages } from './pages.mjs'
 import { Person } from './person.mjs'
 import { startProxy } from './proxy.mjs'
 import { here, startServer } from './server.mjs'
+
+// A scenario takes 6 to 20 s on an idle machine; past this it is ended, so that its pages do not slow the next one.
+const SCENARIO_MS = 150_000
 
 export const outDir = path.join(here, 'out')
 
@@ -32,14 +36,20 @@ export class Lab {
   // run plays a scenario in an interview of its own; if it fails, all that is known is left under out/.
   async run (scenario, settings, { keep = false } = {}) {
     const interview = await this.interview(settings)
+    const deadline = new AbortController()
     try {
-      await scenario.run(interview)
+      const late = sleep(SCENARIO_MS, null, { signal: deadline.signal }).then(() => {
+        throw new Error(`the scenario took longer than ${SCENARIO_MS} ms`)
+      })
+      late.catch(() => {})
+      await Promise.race([scenario.run(interview), late])
       if (keep) await interview.dump(null)
     } catch (err) {
       const folder = await interview.dump(err)
-      err.message += `\n(server log, page consoles and counters: ${folder})`
+      err.message += `\n(server log, page consoles and counters: ${folder}; load average ${loadavg()[0].toFixed(1)})`
       throw err
     } finally {
+      deadline.abort()
       await interview.close()
     }
   }

@@ -1,7 +1,7 @@
 // The call itself: camera and microphone both ways.
 
 import assert from 'node:assert/strict'
-import { holds, until } from '../harness/until.mjs'
+import { holds } from '../harness/until.mjs'
 import { receiveEachOther, receives, showsOnly } from '../harness/media.mjs'
 
 const connectedPairs = probe => probe.connections.filter(c => c.state === 'connected' && c.pair)
@@ -60,20 +60,7 @@ export const twoRecruiters = {
       // Peer to peer the hooks' offers cross, and both sides ignore both answers.
       await receiveEachOther(first, second)
     }
-    if (interview.relay) await uploadsOnce(candidate)
   }
-}
-
-// With several viewers the server takes one picture from the candidate, not one for each.
-async function uploadsOnce (candidate) {
-  const sent = async () => (await candidate.probe()).connections.map(c => c.videoPacketsSent)
-  let before = await sent()
-  await until(`${candidate.name} uploads one picture`, async () => {
-    const after = await sent()
-    const busy = after.filter((packets, i) => packets - (before[i] ?? 0) > 5).length
-    before = after
-    return busy === 1
-  }, { interval: 1000, timeout: 20_000, describe: () => `video packets sent by each connection: ${before}` })
 }
 
 export const recruiterReload = {
