@@ -15,7 +15,7 @@ import (
 // two more, and a description only ever grows (RFC 8829 section 5.2.2).
 const (
 	maxSections = 48 // then the call is made anew
-	maxAsking   = 16 // the server adds none to more than that
+	maxAsking   = 32 // the server adds none to more than that
 )
 
 // leg is the server's connection to one client in the name of one peer. Owned
@@ -78,19 +78,21 @@ type publication struct {
 
 // section is one m= section of a leg.
 type section struct {
-	mid      string
-	kind     jsep.Kind
-	slot     int    // what the server sends in it, -1 for nothing ever
-	stream   string // msid that the feed was made with
-	track    string
-	feed     *media.Feed
-	wantRecv bool       // the client may send in it
-	local    jsep.Local // as last agreed
-	remote   jsep.Direction
-	sentOnce bool // the client knows its sources
-	agreed   bool // it stands in a description that both sides have
-	rejected bool // port 0 on either side
-	refused  bool // the client would not receive what was offered last
+	mid       string
+	kind      jsep.Kind
+	slot      int    // what the server sends in it, -1 for nothing ever
+	stream    string // msid that the feed was made with
+	track     string
+	feed      *media.Feed
+	wantRecv  bool       // the client may send in it
+	local     jsep.Local // as last agreed
+	remote    jsep.Direction
+	sentOnce  bool // the client knows its sources
+	used      bool // the client has sent in it
+	usedSince time.Time
+	agreed    bool // it stands in a description that both sides have
+	rejected  bool // port 0 on either side
+	refused   bool // the client would not receive what was offered last
 }
 
 // offer is a server's offer that waits for its answer.

@@ -219,8 +219,9 @@ func (l *leg) makeOffer() {
 			add(slotKind(slot), slot, false)
 		}
 	}
+	spares := map[jsep.Kind]int{jsep.Audio: l.spares(jsep.Audio), jsep.Video: l.spares(jsep.Video)}
 	for _, kind := range l.ask {
-		if !l.spare(kind) {
+		if spares[kind]--; spares[kind] < 0 {
 			add(kind, -1, true)
 		}
 	}
@@ -417,6 +418,9 @@ func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local) {
 		s.agreed = true
 		s.local = locals[s.mid]
 		s.remote = remote.Direction
+		if !s.used && remote.Direction.Send {
+			s.used, s.usedSince = true, time.Now()
+		}
 		s.rejected = s.local.Reject || remote.Rejected
 		s.sentOnce = s.sentOnce || s.local.Send
 		s.refused = s.rejected || (s.local.Send && !remote.Direction.Recv)

@@ -12,7 +12,7 @@ import (
 // A page that opens its camera anew stops the old tracks and often tells nobody.
 const (
 	stallAfter = 1500 * time.Millisecond // of silence is the end of a track that was there
-	neverAfter = 4 * time.Second         // after connecting, a track that never came is dead
+	neverAfter = 3 * time.Second         // after it could begin, a track that never came is dead
 )
 
 // refillWaits are the pauses before each request for a client's tracks.
@@ -63,20 +63,26 @@ func (l *leg) checkStall(now time.Time) {
 	}
 	l.refill.asked++
 	l.refill.last = now
-	l.ask = []jsep.Kind{jsep.Audio, jsep.Video}
+	// Pages that restart their camera often leave stopped microphones waiting in
+	// front of the living one, and each takes a section.
+	l.ask = []jsep.Kind{jsep.Video}
+	for range l.refill.asked + 1 {
+		l.ask = append(l.ask, jsep.Audio)
+	}
 	l.room.engine.count.refilled.Add(1)
 	l.log.Info("track silent, asked for again", "attempt", l.refill.asked)
 }
 
-// spare tells whether a section of an earlier request is still free: a track
-// that the client adds later goes there, so no further section is needed.
-func (l *leg) spare(kind jsep.Kind) bool {
+// spares counts the sections of earlier requests that the client never sent in:
+// a track that it adds later goes there, so that no further section is needed.
+func (l *leg) spares(kind jsep.Kind) int {
+	n := 0
 	for _, s := range l.sections {
-		if s.kind == kind && l.asked[s.mid] && s.agreed && !s.remote.Send && !s.rejected {
-			return true
+		if s.kind == kind && l.asked[s.mid] && s.agreed && !s.used && !s.rejected {
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // silent tells whether a slot's track is dead while its connection is not.
@@ -87,7 +93,8 @@ func (l *leg) silent(slot int, now time.Time) bool {
 	}
 	up := l.upstreams[p.mid]
 	if up == nil || up.LastPacket().IsZero() {
-		return now.Sub(l.connectedAt) > neverAfter
+		s := l.section(p.mid)
+		return s != nil && now.Sub(l.connectedAt) > neverAfter && now.Sub(s.usedSince) > neverAfter
 	}
 	// The client was heard of for a while after the track's last packet: else
 	// the network is silent, not the track.
