@@ -63,10 +63,11 @@ type leg struct {
 	candidates      []webrtc.ICECandidateInit
 	candidatesAdded int
 
-	refill   refill
-	dead     map[string]bool // mids that were silent when the client was asked for its tracks
-	asked    map[string]bool // mids of the sections that asked for them
-	channels []*bridge
+	refill     refill
+	cameraGone bool            // its video ended with an answer, not by an offer of the client's
+	dead       map[string]bool // mids that were silent when the client was asked for its tracks
+	asked      map[string]bool // mids of the sections that asked for them
+	channels   []*bridge
 }
 
 // publication is what fills one slot of a leg.

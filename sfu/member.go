@@ -71,6 +71,8 @@ func (m *member) publish(l *leg) {
 		return
 	}
 	l.published = desc
+	hadVideo := l.pubs[slotVideo].source != nil
+	defer func() { l.noteCamera(hadVideo) }()
 	l.pubs = [slots]publication{}
 	if desc == nil {
 		return

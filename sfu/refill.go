@@ -42,7 +42,7 @@ func (l *leg) checkStall(now time.Time) {
 			delete(l.dead, mid)
 		}
 	}
-	if len(silent) == 0 {
+	if len(silent) == 0 && !l.cameraGone {
 		if now.Sub(l.refill.last) > stallAfter {
 			l.refill = refill{}
 		}
@@ -71,6 +71,18 @@ func (l *leg) checkStall(now time.Time) {
 	}
 	l.room.engine.count.refilled.Add(1)
 	l.log.Info("track silent, asked for again", "attempt", l.refill.asked)
+}
+
+// noteCamera remembers a camera that went with an answer: the client did not
+// choose to end it, it had nowhere to send it. A client's own offer without a
+// camera is its choice.
+func (l *leg) noteCamera(had bool) {
+	switch has := l.pubs[slotVideo].source != nil; {
+	case has || l.held != nil || l.description() == nil:
+		l.cameraGone = false
+	case had:
+		l.cameraGone = true
+	}
 }
 
 // spares counts the sections of earlier requests that the client never sent in:
