@@ -114,6 +114,9 @@ func (c *conn) join(req joinRequest) (joinAck, *refusal) {
 		r.partLocked(m)
 	}
 	r.welcomeLocked(m)
+	if req.stale && req.role == roleRecruiter {
+		r.recallLocked(m)
+	}
 	ack := joinAck{OK: true, UserID: m.id, UserRole: m.role, Mode: r.mode, Warning: warning}
 	told := r.chat.bytes + r.code.bytes
 	r.mu.Unlock()

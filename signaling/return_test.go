@@ -85,6 +85,25 @@ func TestPageReturnsTooLate(t *testing.T) {
 	}
 }
 
+// TestReturnedRecruiterCalls: pages offer to who joins, so a recruiter's that returned must see the candidates join.
+func TestReturnedRecruiterCalls(t *testing.T) {
+	r := start(t, withGrace(time.Hour), nil)
+	a, b, c := r.join("iv", "recruiter"), r.join("iv", "candidate"), r.join("iv", "recruiter")
+	r.fence("iv", b, a)
+	words := a.Recovery()
+	a.Close()
+	r.wait(b, "user-left")
+	back := r.dial(sioclient.Options{Recover: words})
+	r.rejoin(back, "iv", "recruiter")
+	r.waitText(back, "user-joined", `{"userId":"`+b.ID()+`","userRole":"candidate"}`)
+	r.rejoin(back, "iv", "recruiter")
+	r.fence("iv", back, back, b, c)
+	want := append([]string{"user-left", "user-left", "user-left"}, welcome...)
+	r.wantNames("who returned", back, append(append(want, "user-joined"), welcome...)...)
+	r.wantNames("candidate", b, append(welcome, "user-joined", "user-left", "user-joined")...)
+	r.wantNames("other recruiter", c, append(welcome, "user-left", "user-joined")...)
+}
+
 // TestFreshPageIsToldOfNoLeave: neither who asks for no recovery, nor who was recovered.
 func TestFreshPageIsToldOfNoLeave(t *testing.T) {
 	r := start(t, withGrace(time.Hour), nil)

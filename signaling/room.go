@@ -94,6 +94,16 @@ func (r *room) partLocked(m *member) {
 	}
 }
 
+// recallLocked has m's page call the candidates again: recruiters make the offers, and common pages make them to who
+// joins, not to who is there. Other recruiters call m themselves.
+func (r *room) recallLocked(m *member) {
+	for _, other := range r.list {
+		if other != m && other.role == roleCandidate {
+			r.post(m, encodeUserJoined(other))
+		}
+	}
+}
+
 // maxDeparted bounds how many departed members a room remembers for pages that return late.
 const maxDeparted = 32
 
