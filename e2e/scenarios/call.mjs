@@ -20,11 +20,6 @@ async function mediaPathIsRight (interview, people) {
   }
 }
 
-async function noteFirstFrame (interview, what, viewer, from, start) {
-  const { marks } = await viewer.probe()
-  if (marks.firstFrame[from.id] && start) interview.note(what, marks.firstFrame[from.id] - start)
-}
-
 export const basic = {
   name: 'basic',
   title: 'recruiter and candidate see and hear each other',
@@ -32,7 +27,6 @@ export const basic = {
     const recruiter = await interview.join('recruiter', 'recruiter')
     const candidate = await interview.join('candidate', 'candidate')
     await receiveEachOther(recruiter, candidate)
-    await noteFirstFrame(interview, 'candidate joins to first frame at the recruiter', recruiter, candidate, (await candidate.probe()).marks.joined)
     for (const person of [recruiter, candidate]) {
       await person.waitFor('its client says connected', probe => probe.connected)
       assert.equal((await person.probe()).error, null)
@@ -52,10 +46,8 @@ export const twoRecruiters = {
     const candidate = await interview.join('candidate', 'candidate')
     // Peer to peer the hook asks for the camera twice and leaves both recruiters without sound.
     const audio = interview.relay || interview.style !== 'stock-hook'
-    for (const recruiter of [first, second]) {
-      await receives(recruiter, candidate, { audio })
-      await receives(candidate, recruiter)
-    }
+    await Promise.all([first, second].flatMap(recruiter =>
+      [receives(recruiter, candidate, { audio }), receives(candidate, recruiter)]))
     if (interview.relay && !['simple-peer', 'perfect'].includes(interview.style)) {
       // Peer to peer the hooks' offers cross, and both sides ignore both answers.
       await receiveEachOther(first, second)
@@ -71,11 +63,9 @@ export const recruiterReload = {
     const candidate = await interview.join('candidate', 'candidate')
     await receiveEachOther(recruiter, candidate)
     const before = recruiter.id
-    const start = Date.now()
     await recruiter.reload()
     await candidate.waitFor('the old recruiter is gone', probe => !(before in probe.people) && !(before in probe.streams))
     await receiveEachOther(recruiter, candidate)
-    await noteFirstFrame(interview, 'recruiter reloads to picture', recruiter, candidate, start)
     await showsOnly(candidate, [recruiter])
   }
 }
@@ -88,11 +78,9 @@ export const candidateReload = {
     const candidate = await interview.join('candidate', 'candidate')
     await receiveEachOther(recruiter, candidate)
     const before = candidate.id
-    const start = Date.now()
     await candidate.reload()
     await recruiter.waitFor('the old candidate is gone', probe => !(before in probe.people) && !(before in probe.streams))
     await receiveEachOther(recruiter, candidate)
-    await noteFirstFrame(interview, 'candidate reloads to picture', recruiter, candidate, start)
     await candidate.share()
     await receives(recruiter, candidate, { screen: true })
     await receives(recruiter, candidate)

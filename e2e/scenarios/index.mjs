@@ -1,13 +1,14 @@
 // All scenarios, and which combinations of style, mode and browsers each is played in.
 
 import * as call from './call.mjs'
+import * as durations from './durations.mjs'
 import * as negotiation from './negotiation.mjs'
 import * as screen from './screen.mjs'
 import { styleExists } from '../harness/pages.mjs'
 import { externalServer } from '../harness/server.mjs'
 
 export const scenarios = Object.fromEntries(
-  [call, screen, negotiation].flatMap(Object.values).map(scenario => [scenario.name, scenario]))
+  [call, screen, negotiation, durations].flatMap(Object.values).map(scenario => [scenario.name, scenario]))
 
 export const styles = ['stock-hook', 'simple-peer', 'perfect', 'hook']
 export const modes = ['p2p', 'relay']
@@ -62,7 +63,10 @@ const chosen = [
   ['glare', 'perfect', 'relay', C, C],
   ['ice-restart', 'perfect', 'relay', C, C],
   ['share', 'hook', 'relay', C, C],
-  ['share', 'hook', 'p2p', C, F]
+  ['share', 'hook', 'p2p', C, F],
+
+  // Both modes in turn, so that what the machine does beside them falls on both.
+  ...Array(3).fill([['durations', 'stock-hook', 'p2p', C, C], ['durations', 'stock-hook', 'relay', C, C]]).flat()
 ].map(([scenario, style, mode, recruiter, candidate]) => ({ scenario, style, mode, recruiter, candidate }))
 
 function * product () {

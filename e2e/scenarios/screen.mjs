@@ -28,12 +28,6 @@ async function stops (interview, viewer, sharer) {
   }
 }
 
-async function noteShare (interview, viewer, sharer) {
-  const { marks: { shared } } = await sharer.probe()
-  const first = (await viewer.probe()).marks.firstFrame[keyOf(sharer, { screen: true })]
-  if (first > shared) interview.note('share click to first frame', first - shared)
-}
-
 export const share = {
   name: 'share',
   title: 'a screen share, its stop and a second share; the camera goes on throughout',
@@ -44,7 +38,6 @@ export const share = {
 
     await candidate.share()
     await seesShare(interview, recruiter, candidate)
-    await noteShare(interview, recruiter, candidate)
     await receiveEachOther(recruiter, candidate)
 
     await stops(interview, recruiter, candidate)
