@@ -14,8 +14,10 @@ export const DEFAULT_ICE_SERVERS: RTCIceServer[] = [{ urls: 'stun:stun.l.google.
 const MAX_PEERS = 64;
 /** A recruiter who was there first calls; after this long the newcomer does, ms. */
 const CALL_ANYWAY = 3_000;
-/** How often the path of the media is looked up, ms. */
-const PATH_INTERVAL = 3_000;
+/** Some old recruiters' pages never call a candidate who was there first; then the candidate does, ms. */
+const CALL_UNCALLED = 6_000;
+/** How often the statistics are looked at, ms. */
+const STATS_INTERVAL = 3_000;
 
 export type CallPhase =
   /** Not started, or closed. */
@@ -90,7 +92,7 @@ export class Call {
   #unsubscribe: (() => void)[] = [];
   /** Whom to call, and whether that only waits for the own camera. */
   readonly #toCall = new Map<string, ReturnType<typeof setTimeout> | 'due'>();
-  #pathTimer: ReturnType<typeof setInterval> | undefined;
+  #statsTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: CallOptions) {
     this.#options = options;
@@ -113,7 +115,10 @@ export class Call {
       }),
     ];
     this.store.set({ ...INITIAL, phase: 'connecting' });
-    this.#pathTimer = setInterval(() => void this.#lookUpPath(), PATH_INTERVAL);
+    this.#statsTimer = setInterval(() => {
+      void this.#lookUpPath();
+      this.#mendPictures();
+    }, STATS_INTERVAL);
     this.#room = new RoomLink(this.#options, {
       joining: (selfId) => {
         this.#forgetPeers();
@@ -195,7 +200,7 @@ export class Call {
     if (!room) return;
     this.#options.screen.stop();
     for (const stop of this.#unsubscribe) stop();
-    clearInterval(this.#pathTimer);
+    clearInterval(this.#statsTimer);
     this.#forgetPeers();
     this.#room = null;
     room.close();
@@ -218,7 +223,7 @@ export class Call {
     for (const [id, { userRole }] of Object.entries(users)) {
       if (id === selfId || !this.#peer(id, userRole)) continue;
       // Among recruiters those who were there first call, so that two offers do not cross.
-      this.#callSoon(id, userRole === 'recruiter' ? CALL_ANYWAY : 0);
+      this.#callSoon(id, userRole, CALL_ANYWAY);
     }
     if (this.store.getSnapshot().isScreenSharing) this.#announceScreen();
   }
@@ -226,7 +231,7 @@ export class Call {
   #userJoined(id: string, userRole: UserRole): void {
     if (id === this.#room?.selfId) return;
     this.store.set({ participants: { ...this.store.getSnapshot().participants, [id]: { userRole } } });
-    if (this.#peer(id, userRole)) this.#callSoon(id, 0);
+    if (this.#peer(id, userRole)) this.#callSoon(id, userRole, 0);
   }
 
   #userLeft(id: string): void {
@@ -238,10 +243,14 @@ export class Call {
     this.#publish();
   }
 
-  /** Recruiters call; candidates wait to be called. */
-  #callSoon(id: string, delay: number): void {
-    if (this.#options.userRole !== 'recruiter' || this.#toCall.has(id)) return;
+  /** Recruiters call; candidates wait to be called, within reason. A relay sees to that itself. */
+  #callSoon(id: string, role: UserRole, recruiterDelay: number): void {
+    if (this.#toCall.has(id)) return;
+    const calls = this.#options.userRole === 'recruiter';
+    if (!calls && role === 'candidate') return;
+    const delay = !calls ? CALL_UNCALLED : role === 'recruiter' ? recruiterDelay : 0;
     const due = () => {
+      if (!calls && this.#route === 'relay') return;
       this.#toCall.set(id, 'due');
       this.#callThoseDue();
     };
@@ -265,6 +274,12 @@ export class Call {
     const due = this.#toCall.get(id);
     if (due !== undefined && due !== 'due') clearTimeout(due);
     this.#toCall.delete(id);
+  }
+
+  /** What a relay does by itself; see `PeerLink.inviteTracks`. */
+  #mendPictures(): void {
+    if (this.#route === 'relay') return;
+    for (const peer of this.#peers.values()) void peer.mendPicture().catch(() => undefined);
   }
 
   #signal({ from, signal, type, isScreenShare }: SignalMessage): void {

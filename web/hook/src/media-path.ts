@@ -41,3 +41,12 @@ export async function readMediaPath(connection: RTCPeerConnection, route: MediaP
     roundTripMs: pair.currentRoundTripTime === undefined ? null : Math.round(pair.currentRoundTripTime * 1000),
   };
 }
+
+/** Pictures received over a connection since it came up. */
+export async function receivedFrames(connection: RTCPeerConnection): Promise<number> {
+  let frames = 0;
+  (await connection.getStats()).forEach((entry: { type: string; framesReceived?: number }) => {
+    if (entry.type === 'inbound-rtp') frames += entry.framesReceived ?? 0;
+  });
+  return frames;
+}

@@ -12,6 +12,8 @@ const HELD_OFFER_PATIENCE = 4_000;
 const RESTARTS = 2;
 /** Candidates kept for a description that has not come yet. */
 const MAX_PENDING_CANDIDATES = 256;
+/** m-lines of one connection, however often tracks were invited. */
+const MAX_SECTIONS = 10;
 
 export interface PeerLinkOptions {
   /** Yields when both sides offer at once (perfect negotiation, W3C webrtc-pc section 10.7). */
@@ -70,7 +72,7 @@ export class PeerLink {
   /** Makes the first offer; later ones follow from `negotiationneeded`. */
   offer(): void {
     this.#offered = true;
-    this.#step(() => this.#makeOffer(this.connection));
+    void this.#step(() => this.#makeOffer(this.connection));
   }
 
   /** Puts the current own tracks in place, and negotiates if that takes a negotiation. */
@@ -79,19 +81,30 @@ export class PeerLink {
     this.#options.prepare(this.connection);
   }
 
-  /** Takes a description of the far side. Offers that newer ones overtook are left out. */
-  receive(description: RTCSessionDescriptionInit): void {
-    if (description.type === 'offer') {
-      const serial = ++this.#offerSerial;
-      this.#step(() => (serial === this.#offerSerial ? this.#takeOffer(description) : undefined));
-    } else {
-      this.#step(() => this.#takeAnswer(description));
-    }
+  /**
+   * Takes a description of the far side; resolves when that is done. Offers that newer ones
+   * overtook are left out.
+   */
+  receive(description: RTCSessionDescriptionInit): Promise<void> {
+    if (description.type !== 'offer') return this.#step(() => this.#takeAnswer(description));
+    const serial = ++this.#offerSerial;
+    return this.#step(() => (serial === this.#offerSerial ? this.#takeOffer(description) : undefined));
+  }
+
+  /**
+   * Offers room for other tracks than those that come. Old clients that swap their camera only
+   * send the new one when they are asked so.
+   */
+  async inviteTracks(): Promise<void> {
+    await this.#step(() => {
+      if (!this.#offered || this.connection.getTransceivers().length >= MAX_SECTIONS) return;
+      for (const kind of ['audio', 'video']) this.connection.addTransceiver(kind, { direction: 'recvonly' });
+    });
   }
 
   /** Takes a candidate of the far side, also before the description that it belongs to. */
   addCandidate(candidate: RTCIceCandidateInit): void {
-    this.#step(async () => {
+    void this.#step(async () => {
       const known = usernameFragments(this.connection.remoteDescription?.sdp);
       const fragment = candidateFragment(candidate);
       if (this.connection.remoteDescription && (!fragment || known.includes(fragment))) {
@@ -135,7 +148,7 @@ export class PeerLink {
     };
     connection.onnegotiationneeded = () => {
       // Until the first offer has gone out or come in, the order of things is the caller's.
-      if (this.#offered || this.engaged) this.#step(() => this.#makeOffer(connection));
+      if (this.#offered || this.engaged) void this.#step(() => this.#makeOffer(connection));
     };
     connection.onconnectionstatechange = () => {
       this.#stateChanged(connection);
@@ -161,7 +174,7 @@ export class PeerLink {
     return this.connection;
   }
 
-  #step(run: () => Promise<void> | void): void {
+  #step(run: () => Promise<void> | void): Promise<void> {
     this.#steps = this.#steps.then(async () => {
       if (this.#closed) return;
       try {
@@ -172,6 +185,7 @@ export class PeerLink {
       }
       if (!this.#closed) this.#options.onChange();
     });
+    return this.#steps;
   }
 
   async #makeOffer(connection: RTCPeerConnection): Promise<void> {
@@ -226,7 +240,7 @@ export class PeerLink {
     this.#held = offer;
     clearTimeout(this.#heldTimer);
     this.#heldTimer = setTimeout(() => {
-      this.#step(async () => {
+      void this.#step(async () => {
         const held = this.#held;
         this.#held = null;
         if (!held || this.connection.signalingState !== 'have-local-offer') return;

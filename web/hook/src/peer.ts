@@ -1,6 +1,10 @@
+import { receivedFrames } from './media-path.js';
 import { ComposedStream, remoteTracks } from './remote-media.js';
 import { PeerLink, type PeerLinkOptions } from './peer-link.js';
 import type { UserRole } from './protocol.js';
+
+/** Candidates kept for offers that have not come yet. */
+const MAX_EARLY_CANDIDATES = 256;
 
 /** What one connection needs from the call; see `PeerLinkOptions` for the rest. */
 export interface PeerHost {
@@ -31,6 +35,7 @@ export class Peer {
   readonly #screenStream = new ComposedStream();
   #earlyCandidates: { candidate: RTCIceCandidateInit; isScreenShare: boolean }[] = [];
   #screenStopped = false;
+  #frames = 0;
 
   constructor(id: string, role: UserRole | undefined, host: PeerHost) {
     this.id = id;
@@ -47,17 +52,19 @@ export class Peer {
   /** Takes a description; `polite` settles glare on the camera's connection. */
   receive(description: RTCSessionDescriptionInit, isScreenShare: boolean, polite: boolean): void {
     if (description.type !== 'offer') {
-      (isScreenShare ? this.screenOut : this.camera)?.receive(description);
+      void (isScreenShare ? this.screenOut : this.camera)?.receive(description);
       return;
     }
     if (isScreenShare) {
-      this.#screenStopped = false;
       this.screenIn ??= this.#open(true, { polite: true, answersOnly: true, prepare: () => undefined });
-      this.screenIn.receive(description);
+      void this.screenIn.receive(description).then(() => {
+        this.#screenStopped = false;
+        this.#host.onChange(this);
+      });
       this.#deliverEarly(true, this.screenIn);
     } else {
       const camera = this.camera ?? this.#openCamera(polite);
-      camera.receive(description);
+      void camera.receive(description);
       this.#deliverEarly(false, camera);
     }
   }
@@ -65,12 +72,12 @@ export class Peer {
   addCandidate(candidate: RTCIceCandidateInit, isScreenShare: boolean): void {
     // Both ends of a mutual share bear the same flag; the fragment tells them apart.
     const links = (isScreenShare ? [this.screenOut, this.screenIn] : [this.camera]).filter((link) => link !== null);
-    if (links.length === 0) {
-      if (this.#earlyCandidates.length < 256) this.#earlyCandidates.push({ candidate, isScreenShare });
-      return;
-    }
     const owner = links.find((link) => link.owns(candidate));
     for (const link of owner ? [owner] : links) link.addCandidate(candidate);
+    const offerMayCome = links.length === 0 || (isScreenShare && !this.screenIn);
+    if (!owner && offerMayCome && this.#earlyCandidates.length < MAX_EARLY_CANDIDATES) {
+      this.#earlyCandidates.push({ candidate, isScreenShare });
+    }
   }
 
   /** Sends the own screen there, once there is someone who takes part in calls. */
@@ -87,10 +94,22 @@ export class Peer {
 
   /**
    * The member says whether their screen is shared. A stopped share is out of sight at once,
-   * whatever its connection does: a server may keep it for the next share.
+   * whatever its connection does: a server may keep it for the next share, whose offer then shows
+   * it again.
    */
   screenStatus(isSharing: boolean): void {
-    this.#screenStopped = !isSharing;
+    if (!isSharing) this.#screenStopped = true;
+    else if (!this.screenIn) this.#screenStopped = false;
+  }
+
+  /** Asks for other camera tracks where a picture that came has stopped. */
+  async mendPicture(): Promise<void> {
+    const camera = this.camera;
+    if (camera?.state !== 'connected') return;
+    const frames = await receivedFrames(camera.connection);
+    const stalled = frames > 0 && frames === this.#frames;
+    this.#frames = frames;
+    if (stalled) await camera.inviteTracks();
   }
 
   /** What to show of this member at this moment. */

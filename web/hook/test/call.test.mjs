@@ -307,3 +307,31 @@ test('a call can be closed and started again', async () => {
   await until('the second join', () => recruiter.state().phase === 'online');
   await until('the first one gone', () => Object.keys(recruiter.state().participants).length === 1);
 });
+
+test('a candidate whom nobody calls calls the recruiter', { timeout: 30_000 }, async () => {
+  const old = await room.socket('recruiter');
+  const candidate = await room.member('candidate');
+  await until('the call', () => old.of('signal').some(({ type }) => type === 'offer'));
+  old.socket.emit('signal', signal(candidate.id, 'answer', sdp()));
+  await until('the picture', () => candidate.state().remoteStreams[old.id]);
+});
+
+test('where a picture stops, room is offered for another camera, and only so often', { timeout: 60_000 }, async () => {
+  const recruiter = await room.member('recruiter');
+  const candidate = await room.member('candidate');
+  await until('the call', () => recruiter.connections[0]?.remoteDescription);
+  const [connection] = recruiter.connections;
+  connection.stats.set('in', { type: 'inbound-rtp', framesReceived: 10 });
+  connection.become('connected');
+  for (const sections of [4, 6, 8, 10]) {
+    await until(`${sections} m-lines`, () => candidate.connections[0].getTransceivers().length === sections);
+  }
+  assert.deepEqual(connection.getTransceivers().slice(2).map(({ direction }) => direction), Array(8).fill('recvonly'));
+  const offers = () => room.of('signal', recruiter.id).filter(({ type }) => type === 'offer').length;
+  const before = offers();
+  let looked = 0;
+  connection.getStats = async () => (looked++, connection.stats);
+  await until('two more looks', () => looked >= 4);
+  assert.equal(offers(), before);
+  assert.equal(connection.getSenders().filter(({ track }) => track).length, 2);
+});

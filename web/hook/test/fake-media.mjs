@@ -65,6 +65,7 @@ export class FakeConnection {
   localDescription = null;
   remoteDescription = null;
   candidates = [];
+  stats = new Map();
   log = [];
   #transceivers = [];
   #stableLocal = null;
@@ -158,7 +159,7 @@ export class FakeConnection {
   }
 
   async getStats() {
-    return new Map();
+    return this.stats;
   }
 
   close() {
@@ -177,10 +178,17 @@ export class FakeConnection {
   }
 
   #transceiver(kind, track, direction) {
+    const connection = this;
     const transceiver = {
       kind,
       mid: null,
-      direction,
+      get direction() {
+        return direction;
+      },
+      set direction(next) {
+        if (next !== direction && connection.signalingState === 'stable') connection.#needNegotiation();
+        direction = next;
+      },
       currentDirection: null,
       remoteDirection: 'inactive',
       receiver: { track: new FakeTrack(kind) },
