@@ -146,6 +146,9 @@ func (s *Session) Send(p Packet) error {
 		s.srv.count.unframable.Add(1)
 		return ErrSeparator
 	}
+	if s.ended.Load() {
+		return ErrClosed // the connection itself may take a moment longer
+	}
 	err := s.send(p.wire)
 	if err == nil {
 		s.srv.count.packetsOut.Add(1)
