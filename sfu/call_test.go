@@ -195,7 +195,7 @@ func TestSecondStreamOnOneConnection(t *testing.T) {
 
 func TestSwappedCameraIsAskedFor(t *testing.T) {
 	t.Parallel()
-	c := newCall(t, Options{})
+	c := newCall(t, Options{SilenceTimeout: 1500 * time.Millisecond})
 	r := c.join("R", "recruiter")
 	k := c.join("C", "candidate")
 	r.offer("C")

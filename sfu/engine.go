@@ -46,6 +46,9 @@ type Options struct {
 	GlareTimeout time.Duration
 	// ConnectTimeout is how long ICE and DTLS may take after an answer; default 30 s.
 	ConnectTimeout time.Duration
+	// SilenceTimeout is the silence of a track, on a connection that is not
+	// silent, after which it counts as ended; default 1.5 s.
+	SilenceTimeout time.Duration
 	// VideoCodecs is the order of preference, by lower-case name; default jsep.DefaultVideo.
 	VideoCodecs []string
 }
@@ -60,6 +63,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.AnswerTimeout, 10*time.Second)
 	setDefault(&o.GlareTimeout, 1500*time.Millisecond)
 	setDefault(&o.ConnectTimeout, 30*time.Second)
+	setDefault(&o.SilenceTimeout, 1500*time.Millisecond)
 	if len(o.VideoCodecs) == 0 {
 		o.VideoCodecs = jsep.DefaultVideo
 	}

@@ -43,6 +43,9 @@ type call struct {
 func newCall(t *testing.T, opts Options) *call {
 	t.Helper()
 	opts.IncludeLoopback = true
+	if opts.SilenceTimeout == 0 {
+		opts.SilenceTimeout = time.Minute // a busy machine starves tracks that are alive
+	}
 	if os.Getenv("SFU_LOG") != "" {
 		opts.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

@@ -123,7 +123,7 @@ func (m *member) elect() {
 			}
 			published[p.source] = true
 			if up := l.upstreams[p.mid]; up != nil && l.connected {
-				carried[p.source] = better(p.source.carrier, carried[p.source], up)
+				carried[p.source] = m.better(p.source.carrier, carried[p.source], up)
 			}
 		}
 	}
@@ -140,11 +140,11 @@ func (m *member) elect() {
 }
 
 // better compares two upstreams of one source.
-func better(present, a, b *media.Upstream) *media.Upstream {
+func (m *member) better(present, a, b *media.Upstream) *media.Upstream {
 	if a == nil {
 		return b
 	}
-	stalledA, stalledB := stalled(a), stalled(b)
+	stalledA, stalledB := m.room.stalled(a), m.room.stalled(b)
 	switch {
 	case stalledA && !stalledB:
 		return b

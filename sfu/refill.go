@@ -9,11 +9,8 @@ import (
 	"skillsage/sfu/media"
 )
 
-// A page that opens its camera anew stops the old tracks and often tells nobody.
-const (
-	stallAfter = 1500 * time.Millisecond // of silence is the end of a track that was there
-	neverAfter = 3 * time.Second         // after it could begin, a track that never came is dead
-)
+// patienceToBegin times SilenceTimeout is what a track gets that has not begun.
+const patienceToBegin = 2
 
 // refillWaits are the pauses before each request for a client's tracks.
 var refillWaits = []time.Duration{0, 5 * time.Second, 15 * time.Second}
@@ -24,9 +21,12 @@ type refill struct {
 	last  time.Time
 }
 
-func stalled(up *media.Upstream) bool { return time.Since(up.LastPacket()) > stallAfter }
+func (r *room) stalled(up *media.Upstream) bool {
+	return time.Since(up.LastPacket()) > r.engine.opts.SilenceTimeout
+}
 
-// checkStall asks a client that says it sends, whose connection lives, and of
+// checkStall: a page that opens its camera anew stops the old tracks and often
+// tells nobody. It asks a client that says it sends, whose connection lives, and of
 // whose camera or microphone nothing comes, for its present tracks: with fresh
 // sections, because waiting senders attach to new ones only (RFC 8829 section
 // 5.10). A muted track goes on sending.
@@ -43,7 +43,7 @@ func (l *leg) checkStall(now time.Time) {
 		}
 	}
 	if len(silent) == 0 && !l.cameraGone {
-		if now.Sub(l.refill.last) > stallAfter {
+		if now.Sub(l.refill.last) > l.room.engine.opts.SilenceTimeout {
 			l.refill = refill{}
 		}
 		return
@@ -106,11 +106,12 @@ func (l *leg) silent(slot int, now time.Time) bool {
 	up := l.upstreams[p.mid]
 	if up == nil || up.LastPacket().IsZero() {
 		s := l.section(p.mid)
-		return s != nil && now.Sub(l.connectedAt) > neverAfter && now.Sub(s.usedSince) > neverAfter
+		wait := patienceToBegin * l.room.engine.opts.SilenceTimeout
+		return s != nil && now.Sub(l.connectedAt) > wait && now.Sub(s.usedSince) > wait
 	}
 	// The client was heard of for a while after the track's last packet: else
 	// the network is silent, not the track.
-	return stalled(up) && l.conn.port.LastHeard().Sub(up.LastPacket()) > time.Second
+	return l.room.stalled(up) && l.conn.port.LastHeard().Sub(up.LastPacket()) > time.Second
 }
 
 // onTransceiverRequest serves a client that never offers but has a track more to send.
