@@ -243,14 +243,13 @@ export class Call {
     this.#publish();
   }
 
-  /** Recruiters call; candidates wait to be called, within reason. A relay sees to that itself. */
+  /** Recruiters call; candidates wait to be called, within reason. */
   #callSoon(id: string, role: UserRole, recruiterDelay: number): void {
     if (this.#toCall.has(id)) return;
     const calls = this.#options.userRole === 'recruiter';
     if (!calls && role === 'candidate') return;
     const delay = !calls ? CALL_UNCALLED : role === 'recruiter' ? recruiterDelay : 0;
     const due = () => {
-      if (!calls && this.#route === 'relay') return;
       this.#toCall.set(id, 'due');
       this.#callThoseDue();
     };
@@ -266,7 +265,8 @@ export class Call {
       if (due !== 'due') continue;
       this.#toCall.delete(id);
       const peer = this.#peers.get(id);
-      peer?.call(this.#polite(peer));
+      // A recruiter of old calls back on the very offer; where both yielded, neither would be answered.
+      peer?.call(this.#options.userRole === 'recruiter' && this.#polite(peer));
     }
   }
 

@@ -312,8 +312,11 @@ test('a candidate whom nobody calls calls the recruiter', { timeout: 30_000 }, a
   const old = await room.socket('recruiter');
   const candidate = await room.member('candidate');
   await until('the call', () => old.of('signal').some(({ type }) => type === 'offer'));
+  // As old pages do: an offer of their own at once, withdrawn in favour of the one that came.
+  old.socket.emit('signal', signal(candidate.id, 'offer', sdp({ ufrag: 'withdrawn' })));
   old.socket.emit('signal', signal(candidate.id, 'answer', sdp()));
   await until('the picture', () => candidate.state().remoteStreams[old.id]);
+  assert.deepEqual(candidate.connections[0].log, ['local offer', 'remote answer']);
 });
 
 test('where a picture stops, room is offered for another camera, and only so often', { timeout: 60_000 }, async () => {
