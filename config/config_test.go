@@ -136,7 +136,7 @@ func TestProblems(t *testing.T) {
 		{"star among origins", "", nil, []string{"--server.cors_origins=*,https://a.example"}, []string{"server.cors_origins:"}},
 		{"origin with a path", "", nil, []string{"--server.cors_origins=https://a.example/"}, []string{"server.cors_origins:"}},
 		{"address with a port", "", nil, []string{"--server.address=127.0.0.1:80"}, []string{"server.address:"}},
-		{"together", "", nil, []string{"--relay.max_legs=10"}, []string{"relay.max_legs_per_room: 128 is more than relay.max_legs (10)"}},
+		{"together", "", nil, []string{"--relay.max_legs=10"}, []string{"relay.max_legs_per_room: 512 is more than relay.max_legs (10)"}},
 		{"not YAML", "relay: [", nil, nil, []string{"config file config.yaml:"}},
 		{"no such file", "", nil, []string{"--config", "missing.yaml"}, []string{"config file missing.yaml:"}},
 		{"all at once", "relay:\n  mode: x\n  z: 1\n", []string{"SKILLSAGE_A_B=1", "PORT=-1"}, []string{"--log.level=loud"},

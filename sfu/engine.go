@@ -34,7 +34,9 @@ type Options struct {
 	UDPMux ice.UDPMux
 	// IncludeLoopback offers 127.0.0.1 too, for a server that only loopback reaches.
 	IncludeLoopback bool
-	// MaxLegs and MaxLegsPerRoom bound the connections; 0 is 4096 and 128.
+	// MaxLegs and MaxLegsPerRoom bound the legs, those that still wait for
+	// the far side included: a page with several sockets calls every socket of
+	// every other page. 0 is 8192 and 512.
 	MaxLegs, MaxLegsPerRoom int
 	// FirstAnswerTimeout is how long a far leg waits for a member that has never
 	// answered (a camera prompt, or a socket that never will); default 60 s.
@@ -57,8 +59,8 @@ func (o *Options) setDefaults() {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	setDefault(&o.MaxLegs, 4096)
-	setDefault(&o.MaxLegsPerRoom, 128)
+	setDefault(&o.MaxLegs, 8192)
+	setDefault(&o.MaxLegsPerRoom, 512)
 	setDefault(&o.FirstAnswerTimeout, time.Minute)
 	setDefault(&o.AnswerTimeout, 10*time.Second)
 	setDefault(&o.GlareTimeout, 1500*time.Millisecond)
