@@ -16,6 +16,8 @@ const MAX_PEERS = 64;
 const CALL_ANYWAY = 3_000;
 /** Some old recruiters' pages never call a candidate who was there first; then the candidate does, ms. */
 const CALL_UNCALLED = 6_000;
+/** How long after the knock, see `#knock`, ms. */
+const KNOCK_PATIENCE = 4_000;
 /** How often the statistics are looked at, ms. */
 const STATS_INTERVAL = 3_000;
 
@@ -253,8 +255,26 @@ export class Call {
       this.#toCall.set(id, 'due');
       this.#callThoseDue();
     };
-    if (delay === 0) due();
-    else this.#toCall.set(id, setTimeout(due, delay));
+    const first = () => {
+      if (calls || this.#route === 'relay') {
+        due();
+        return;
+      }
+      this.#knock(id);
+      this.#toCall.set(id, setTimeout(due, KNOCK_PATIENCE));
+    };
+    if (delay === 0) first();
+    else this.#toCall.set(id, setTimeout(first, delay));
+  }
+
+  /**
+   * Gets an old recruiter's page to call: it makes a connection, and an offer, for whoever sends it
+   * a candidate. An offer to it would do so as well, and then both have to yield at once.
+   */
+  #knock(id: string): void {
+    if (this.#peers.get(id)?.camera) return;
+    const candidate = { candidate: '', sdpMid: '0', sdpMLineIndex: 0 };
+    this.#room?.send('ice-candidate', { to: id, candidate, isScreenShare: false });
   }
 
   #callThoseDue(): void {

@@ -311,6 +311,8 @@ test('a call can be closed and started again', async () => {
 test('a candidate whom nobody calls calls the recruiter', { timeout: 30_000 }, async () => {
   const old = await room.socket('recruiter');
   const candidate = await room.member('candidate');
+  await until('the knock', () => old.of('ice-candidate').length === 1);
+  assert.equal(old.of('signal').length, 0);
   await until('the call', () => old.of('signal').some(({ type }) => type === 'offer'));
   // As old pages do: an offer of their own at once, withdrawn in favour of the one that came.
   old.socket.emit('signal', signal(candidate.id, 'offer', sdp({ ufrag: 'withdrawn' })));
@@ -337,4 +339,13 @@ test('where a picture stops, room is offered for another camera, and only so oft
   await until('two more looks', () => looked >= 4);
   assert.equal(offers(), before);
   assert.equal(connection.getSenders().filter(({ track }) => track).length, 2);
+});
+
+test('an old recruiter’s page that calls on the knock is only answered', { timeout: 30_000 }, async () => {
+  const old = await room.socket('recruiter');
+  const candidate = await room.member('candidate');
+  old.socket.once('ice-candidate', () => old.socket.emit('signal', signal(candidate.id, 'offer', sdp())));
+  await until('the answer', () => old.of('signal').some(({ type }) => type === 'answer'));
+  await new Promise((resolve) => setTimeout(resolve, 5_000));
+  assert.deepEqual(old.of('signal').map(({ type }) => type), ['answer']);
 });
