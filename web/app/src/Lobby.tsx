@@ -123,7 +123,7 @@ export function Lobby(props: LobbyProps) {
         </fieldset>
         <DevicePickers call={call} devices={devices} speaker={speaker} onSpeaker={onSpeaker} />
         <button type="submit" className="button primary big" disabled={starting}>
-          {stream && (hasAudio || hasVideo) ? 'Join the interview' : 'Join without camera and microphone'}
+          {starting || hasAudio || hasVideo ? 'Join the interview' : 'Join without camera and microphone'}
         </button>
       </form>
     </main>
