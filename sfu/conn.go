@@ -118,17 +118,9 @@ func onlyCodec(t *webrtc.RTPTransceiver, name string) error {
 // offerFirst makes the first offer of a connection and applies it: gathering
 // starts only then.
 func (c *conn) offerFirst(added []*section, codecs map[jsep.Kind]string) (webrtc.SessionDescription, error) {
-	for _, s := range added {
-		if err := c.addSection(s); err != nil {
-			return webrtc.SessionDescription{}, err
-		}
-	}
-	if err := c.preferCodecs(codecs); err != nil {
-		return webrtc.SessionDescription{}, err
-	}
-	desc, err := c.pc.CreateOffer(nil)
+	desc, err := c.offerAgain(added, codecs)
 	if err != nil {
-		return desc, fmt.Errorf("creating an offer: %w", err)
+		return desc, err
 	}
 	if err := c.pc.SetLocalDescription(desc); err != nil {
 		return desc, fmt.Errorf("applying the own offer: %w", err)

@@ -120,9 +120,9 @@ type Engine struct {
 }
 
 type counters struct {
-	legs                                                                    atomic.Int64
-	opened, refused, held, glares, unanswered, rehomed, refilled, late      atomic.Uint64
-	candidatesDropped, channels, channelsLost, failed, connected, ups, swit atomic.Uint64
+	legs                                                                        atomic.Int64
+	opened, refused, held, glares, unanswered, rehomed, refilled, late          atomic.Uint64
+	candidatesDropped, channels, channelsLost, failed, connected, ups, switches atomic.Uint64
 }
 
 // New makes an Engine. SetOutbox must follow before the first Join.
@@ -293,7 +293,7 @@ func (e *Engine) Stats() Stats {
 		CandidatesDropped: c.candidatesDropped.Load(),
 		DataChannels:      c.channels.Load(), DataChannelsLost: c.channelsLost.Load(),
 		LegsFailed: c.failed.Load(), LegsConnected: c.connected.Load(),
-		UpstreamsStarted: c.ups.Load(), CarrierSwitch: c.swit.Load(),
+		UpstreamsStarted: c.ups.Load(), CarrierSwitch: c.switches.Load(),
 	}
 }
 

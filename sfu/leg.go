@@ -257,11 +257,8 @@ func (l *leg) release() {
 // disconnect closes the leg's connection, keeping the leg: what the client
 // published there is gone, and a new exchange starts from nothing.
 func (l *leg) disconnect() {
-	for _, b := range l.channels {
-		b.close()
-	}
+	conn, channels := l.conn, l.channels
 	l.channels = nil
-	conn := l.conn
 	l.conn = nil
 	l.connected, l.established = false, false
 	l.connectBy = time.Time{}
@@ -280,6 +277,9 @@ func (l *leg) disconnect() {
 	}
 	if conn != nil {
 		l.room.spawn(func() func() {
+			for _, b := range channels {
+				b.close()
+			}
 			conn.close()
 			return func() {}
 		})

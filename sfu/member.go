@@ -131,7 +131,7 @@ func (m *member) elect() {
 		if up := carried[s]; up != s.carrier {
 			s.carrier = up
 			s.media.SetCarrier(up)
-			m.room.engine.count.swit.Add(1)
+			m.room.engine.count.switches.Add(1)
 		}
 		if !published[s] {
 			delete(m.sources, key)
