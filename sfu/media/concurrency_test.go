@@ -43,16 +43,19 @@ func TestEverythingAtOnce(t *testing.T) {
 	const packets = 20_000 // fewer than there are sequence numbers
 	var publishing, others sync.WaitGroup
 	stop := make(chan struct{})
+	deliver := func(to *binding, i uint16) {
+		payload := deltaPayload
+		if i%20 == 0 {
+			payload = keyPayload
+		}
+		to.upstream.port.received(rtpBytes(t, rtp.Header{
+			PayloadType: 96, SSRC: 1000, SequenceNumber: i, Timestamp: uint32(i) * 100,
+		}, i, 0, payload), to)
+	}
 	for _, to := range []*binding{up, up2} {
 		publishing.Go(func() {
 			for i := range uint16(packets) {
-				payload := deltaPayload
-				if i%20 == 0 {
-					payload = keyPayload
-				}
-				to.upstream.port.received(rtpBytes(t, rtp.Header{
-					PayloadType: 96, SSRC: 1000, SequenceNumber: i, Timestamp: uint32(i) * 100,
-				}, i, 0, payload), to)
+				deliver(to, i)
 			}
 		})
 	}
@@ -78,8 +81,17 @@ func TestEverythingAtOnce(t *testing.T) {
 	publishing.Wait()
 	close(stop)
 	others.Wait()
-	if n := feed.Stats().Packets; n == 0 {
-		t.Error("nothing was forwarded")
+
+	// Whatever state the changes left behind, a key frame gets through.
+	feed.port.SetConnected(true)
+	a.SetCarrier(up.upstream)
+	feed.SetSource(a)
+	before := feed.Stats().Packets
+	for i := range uint16(40) {
+		deliver(up, packets+i)
+	}
+	if n := feed.Stats().Packets - before; n < 20 {
+		t.Errorf("%d packets were forwarded afterwards, want those from the key frame on", n)
 	}
 	if n := written.twice.Load(); n != 0 {
 		t.Errorf("%d sequence numbers were written twice", n)

@@ -78,7 +78,9 @@ func (s *Source) SetCarrier(u *Upstream) {
 	case u == s.active:
 		s.release(s.next)
 		s.next = nil
+		u.source.Store(s)
 	case u == s.next:
+		u.source.Store(s)
 	default:
 		s.release(s.next)
 		s.next = u
