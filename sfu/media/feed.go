@@ -23,9 +23,11 @@ type Feed struct {
 
 	moveMu sync.Mutex // serialises SetSource
 
+	replayDue atomic.Bool // the port's reporter is to call sendReplay
+
 	ssrc     atomic.Uint32 // 0 until bound
 	counters struct {
-		packets, bytes, writeErrors, unsupported, awaitingKey            atomic.Uint64
+		packets, bytes, writeErrors, unsupported, awaitingKey, replays   atomic.Uint64
 		nacked, retransmitted, nackMissed, nackLimited, plis             atomic.Uint64
 		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending atomic.Int64
 	}
@@ -37,12 +39,16 @@ type Feed struct {
 	connected bool
 	bound     bindingParameters
 
-	running  bool    // packets of source are being forwarded
-	format   *format // of the packets of source, for which payload stands
-	refused  *format // the last one that the viewer cannot take
-	first    uint64  // number of the source's packet with which it began
-	offset   uint64  // subtracted from the source's numbers
-	tsOffset uint32  // added to the source's timestamps
+	running  bool     // packets of source are being forwarded
+	format   *format  // of the packets of source, for which payload stands
+	refused  *format  // the last one that the viewer cannot take
+	segments segments // of source; the last one is being sent while running
+
+	// While replaying the port's reporter sends what the source has cached, and
+	// what is delivered is left to it.
+	replaying bool
+	cursor    uint64 // the source's number that it sends next
+	settled   uint64 // packets up to this one of the source were the reporter's
 
 	sequence  sequenceUnwrapper // numbers sent
 	timestamp uint32            // the last one sent
@@ -133,7 +139,9 @@ func (f *Feed) SetSource(s *Source) {
 	f.mu.Lock()
 	old := f.source
 	if old != s {
-		f.source, f.running = s, false
+		f.source, f.settled = s, 0
+		f.stop()
+		f.segments.clear()
 	}
 	wanted := f.ready()
 	f.mu.Unlock()
@@ -146,10 +154,25 @@ func (f *Feed) SetSource(s *Source) {
 	if s != nil {
 		s.attach(f)
 		if wanted {
-			s.RequestKeyFrame()
+			f.beginWith(s)
 		}
 	}
 }
+
+// beginWith makes the feed send a source's last key frame, or asks for a new one.
+func (f *Feed) beginWith(s *Source) {
+	if !s.replay(f, monotonic()) {
+		s.RequestKeyFrame()
+	}
+}
+
+// start and stop change whether packets are forwarded. f.mu is held.
+func (f *Feed) start() {
+	f.running, f.replaying = true, false
+	f.counters.reportsPending.Store(1)
+}
+
+func (f *Feed) stop() { f.running, f.replaying = false, false }
 
 // ready reports whether the feed can send. f.mu is held.
 func (f *Feed) ready() bool { return f.connected && f.bound.writer != nil }
@@ -157,11 +180,11 @@ func (f *Feed) ready() bool { return f.connected && f.bound.writer != nil }
 func (f *Feed) setConnected(connected bool) {
 	f.mu.Lock()
 	f.connected = connected
-	f.running = false
+	f.stop()
 	source, ready := f.source, f.ready()
 	f.mu.Unlock()
 	if ready && source != nil {
-		source.RequestKeyFrame()
+		f.beginWith(source)
 	}
 }
 
@@ -199,12 +222,13 @@ func (f *Feed) Bind(context webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 	f.mu.Lock()
 	f.bound = b
 	f.ssrc.Store(b.ssrc)
-	f.running, f.format, f.refused = false, nil, nil
+	f.format, f.refused = nil, nil
+	f.stop()
 	source, ready := f.source, f.ready()
 	f.mu.Unlock()
 	f.port.log.Debug("feed bound", "kind", f.kind.String(), "ssrc", b.ssrc, "codec", chosen.MimeType)
 	if ready && source != nil {
-		source.RequestKeyFrame()
+		f.beginWith(source)
 	}
 	return chosen, nil
 }
@@ -218,7 +242,8 @@ func (f *Feed) Unbind(context webrtc.TrackLocalContext) error {
 	}
 	f.bound = bindingParameters{}
 	f.ssrc.Store(0)
-	f.running, f.format, f.refused = false, nil, nil
+	f.format, f.refused = nil, nil
+	f.stop()
 	return nil
 }
 
@@ -258,8 +283,12 @@ func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKe
 		f.mu.Unlock()
 		return false
 	}
+	if f.replaying || out.serial <= f.settled {
+		f.mu.Unlock()
+		return false
+	}
 	if f.format != out.format && !f.adopt(out.format) {
-		f.running = false
+		f.stop()
 		f.mu.Unlock()
 		f.counters.unsupported.Add(1)
 		return false
@@ -269,17 +298,20 @@ func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKe
 		f.counters.awaitingKey.Add(1)
 		return f.kind == webrtc.RTPCodecTypeVideo
 	}
-	if out.sequence < f.first {
-		f.mu.Unlock()
-		return false
+	segment := f.segments.last()
+	sequence := segment.from + out.sequence - segment.first
+	if out.late {
+		if segment, sequence = f.segments.ofSource(out.sequence); segment == nil {
+			f.mu.Unlock()
+			return false
+		}
 	}
-	sequence := out.sequence - f.offset
 	f.sequence.saw(sequence)
 	header.Version = 2
 	header.Marker = out.marker
 	header.PayloadType = uint8(f.payload.codec.PayloadType)
 	header.SequenceNumber = uint16(sequence)
-	header.Timestamp = out.timestamp + f.tsOffset
+	header.Timestamp = segment.timestamp(out.sequence, out.timestamp)
 	header.SSRC = f.bound.ssrc
 	if out.late {
 		f.resends.sentLate(sequence, out.arrival)
@@ -295,16 +327,22 @@ func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKe
 		_ = header.SetExtension(level, out.level)
 	}
 	header.Padding, header.PaddingSize = false, 0
-	if len(out.payload) == 0 {
+	f.write(writer, header, out.payload)
+	return false
+}
+
+// write sends a packet. One without a payload stands for a number that turned
+// out to be padding.
+func (f *Feed) write(writer webrtc.TrackLocalWriter, header *rtp.Header, payload []byte) {
+	if len(payload) == 0 {
 		header.Padding, header.PaddingSize = true, 1
 	}
-	if _, err := writer.WriteRTP(header, out.payload); err != nil {
+	if _, err := writer.WriteRTP(header, payload); err != nil {
 		f.counters.writeErrors.Add(1)
-		return false
+		return
 	}
 	f.counters.packets.Add(1)
-	f.counters.bytes.Add(uint64(len(out.payload)))
-	return false
+	f.counters.bytes.Add(uint64(len(payload)))
 }
 
 // adopt looks up what the viewer calls the format that the source has from now
@@ -319,7 +357,7 @@ func (f *Feed) adopt(to *format) bool {
 		return false
 	}
 	f.format, f.refused, f.payload = to, nil, *match
-	f.running = false // another codec begins with a key frame
+	f.stop() // another codec begins with a key frame
 	return true
 }
 
@@ -329,15 +367,12 @@ func (f *Feed) begin(out *outgoing) bool {
 	if out.late || len(out.payload) == 0 || f.kind == webrtc.RTPCodecTypeVideo && !out.key {
 		return false
 	}
-	f.first = out.sequence
-	f.offset = out.sequence - f.sequence.highest - 1
 	next := f.timestamp
 	if f.sentAt != 0 {
 		next += elapsedTicks(out.arrival-f.sentAt, out.format.codec.ClockRate)
 	}
-	f.tsOffset = next - out.timestamp
-	f.running = true
-	f.counters.reportsPending.Store(1)
+	f.segments.push(segment{from: f.sequence.highest + 1, first: out.sequence, tsOffset: next - out.timestamp})
+	f.start()
 	f.port.poke()
 	return true
 }
@@ -347,7 +382,7 @@ func (f *Feed) Stats() FeedStats {
 	c := &f.counters
 	return FeedStats{
 		Packets: c.packets.Load(), Bytes: c.bytes.Load(), WriteErrors: c.writeErrors.Load(),
-		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(),
+		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(), Replays: c.replays.Load(),
 		NACKed: c.nacked.Load(), Retransmitted: c.retransmitted.Load(),
 		NACKMissed: c.nackMissed.Load(), NACKLimited: c.nackLimited.Load(), PLIs: c.plis.Load(),
 		FractionLost: uint8(c.reportedLoss.Load()), TotalLost: uint32(c.reportedTotal.Load()),

@@ -21,6 +21,7 @@ func (p *Port) report() {
 	timer := time.NewTimer(time.Duration(reportInterval))
 	defer timer.Stop()
 	var numbers []uint16
+	scratch := new(replayScratch)
 	for {
 		select {
 		case <-p.done:
@@ -36,6 +37,9 @@ func (p *Port) report() {
 			}
 		}
 		if p.connected.Load() {
+			for _, f := range *p.feeds.Load() {
+				soon(f.sendReplay(scratch, now))
+			}
 			p.sendSenderReports(now)
 			soon(p.sendReceiverReport(now))
 			soon(p.sendTransportFeedback(now))

@@ -77,8 +77,8 @@ func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now i
 	f.counters.nacked.Add(1)
 	f.mu.Lock()
 	sequence := nearest(f.sequence.highest, number)
-	inSource := sequence + f.offset
-	if !f.running || !f.ready() || inSource < f.first || sequence > f.sequence.highest {
+	segment, inSource := f.segments.ofFeed(sequence)
+	if segment == nil || !f.running || !f.ready() || sequence > f.sequence.highest {
 		f.mu.Unlock()
 		f.counters.nackMissed.Add(1)
 		return
@@ -93,7 +93,8 @@ func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now i
 	}
 
 	f.mu.Lock()
-	if f.source != source || !f.ready() || sequence+f.offset != inSource {
+	segment, still := f.segments.ofFeed(sequence)
+	if f.source != source || !f.ready() || segment == nil || still != inSource {
 		f.mu.Unlock()
 		f.counters.nackMissed.Add(1)
 		return
@@ -108,7 +109,7 @@ func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now i
 		Marker:         info.Marker,
 		PayloadType:    uint8(f.payload.codec.PayloadType),
 		SequenceNumber: uint16(sequence),
-		Timestamp:      info.Timestamp + f.tsOffset,
+		Timestamp:      segment.timestamp(inSource, info.Timestamp),
 		SSRC:           f.bound.ssrc,
 	}
 	payload := buffer[2 : 2+size]

@@ -148,7 +148,7 @@ func (f *Feed) takeReport(now int64) (*rtcp.SenderReport, string) {
 	sr := &rtcp.SenderReport{
 		SSRC:        f.bound.ssrc,
 		NTPTime:     nanosecondsToNTP(last.server),
-		RTPTime:     last.timestamp + f.tsOffset,
+		RTPTime:     last.timestamp + f.segments.last().tsOffset,
 		PacketCount: uint32(f.counters.packets.Load()),
 		OctetCount:  uint32(f.counters.bytes.Load()),
 	}

@@ -37,6 +37,10 @@ type Source struct {
 	mapper sourceMapper
 	cache  *rtpcache.Ring
 	keys   keyRequests
+	key    keyFrame // the last one
+	// admitted counts the packets given to the feeds, so that a feed that has read
+	// them from the cache recognises those.
+	admitted uint64
 }
 
 // NewSource makes a source without a carrier.
@@ -187,8 +191,9 @@ type outgoing struct {
 	sequence  uint64 // in the numbers of the source
 	timestamp uint32 // likewise
 	marker    bool
-	key       bool // the first packet of a key frame
-	late      bool // older than the last one
+	key       bool   // the first packet of a key frame
+	late      bool   // older than the last one
+	serial    uint64 // counts the packets of the source
 	format    *format
 	payload   []byte // empty: a number that was kept free turned out to be padding
 	level     []byte // audio level (RFC 6464), or nil
@@ -237,6 +242,7 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, key bool, now int64) 
 		}
 		s.release(s.active)
 		s.active, s.next = u, nil
+		s.key = keyFrame{}
 		s.mapper.anchor(in.sequence, in.timestamp, clockRate, now)
 		s.counters.switches.Add(1)
 	}
@@ -250,16 +256,21 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, key bool, now int64) 
 		return false
 	}
 	s.cache.Put(m.sequence, rtpcache.Info{Timestamp: m.timestamp, Marker: in.marker}, in.payload)
+	if s.key.format != nil && s.key.format != f {
+		s.key = keyFrame{}
+	}
 	if key && !m.late {
 		s.keys.passed()
+		s.key = keyFrame{format: f, sequence: m.sequence, arrival: now}
 		s.counters.keyFrames.Add(1)
 	}
+	s.admitted++
 	s.counters.packets.Add(1)
 	s.counters.bytes.Add(uint64(len(in.payload)))
 	s.lastPacket.Store(now)
 	u.out = outgoing{
 		sequence: m.sequence, timestamp: m.timestamp, marker: in.marker, key: key, late: m.late,
-		format: f, payload: in.payload, arrival: now,
+		serial: s.admitted, format: f, payload: in.payload, arrival: now,
 	}
 	return true
 }

@@ -173,6 +173,18 @@ func TestUnsupportedFormatIsCountedAndNotSent(t *testing.T) {
 	}
 }
 
+// nack asks for packets of the feed and returns what was sent again.
+func (f *feeding) nack(numbers ...uint16) []rtp.Packet {
+	f.t.Helper()
+	raw, err := (&rtcp.TransportLayerNack{MediaSSRC: 5, Nacks: rtcp.NackPairsFromSequenceNumbers(numbers)}).Marshal()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	before := len(f.sink.packets)
+	f.feed.port.receivedRTCP(raw, 5)
+	return f.sink.packets[before:]
+}
+
 // TestNACKAnswer covers what a viewer can ask for again, with and without
 // retransmission streams.
 func TestNACKAnswer(t *testing.T) {
@@ -187,17 +199,7 @@ func TestNACKAnswer(t *testing.T) {
 			f.video(i, append(keyPayload[:len(keyPayload):len(keyPayload)], byte(i)))
 		}
 		first := f.sink.packets[0].SequenceNumber
-		nack := func(numbers ...uint16) []rtp.Packet {
-			t.Helper()
-			raw, err := (&rtcp.TransportLayerNack{MediaSSRC: 5, Nacks: rtcp.NackPairsFromSequenceNumbers(numbers)}).Marshal()
-			if err != nil {
-				t.Fatal(err)
-			}
-			before := len(f.sink.packets)
-			f.feed.port.receivedRTCP(raw, 5)
-			return f.sink.packets[before:]
-		}
-		again := nack(first+3, first+4, first+19)
+		again := f.nack(first+3, first+4, first+19)
 		if len(again) != 3 {
 			t.Fatalf("rtx %v: three packets were asked for, %d came", rtx, len(again))
 		}
@@ -218,7 +220,7 @@ func TestNACKAnswer(t *testing.T) {
 				t.Errorf("packet %d came as %+v, was %+v", n, p, original)
 			}
 		}
-		if got := nack(first+3, first-1, first+20, first+1000); len(got) != 0 {
+		if got := f.nack(first+3, first-1, first+20, first+1000); len(got) != 0 {
 			t.Errorf("%d packets came that were just sent, or never", len(got))
 		}
 		stats := f.feed.Stats()

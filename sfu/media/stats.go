@@ -35,6 +35,7 @@ type FeedStats struct {
 	WriteErrors   uint64
 	Unsupported   uint64 // packets dropped because the viewer has not negotiated their format
 	AwaitingKey   uint64 // packets dropped because the feed waits for a key frame
+	Replays       uint64 // times it began with packets from the cache
 	NACKed        uint64 // packets the viewer asked for again
 	Retransmitted uint64
 	NACKMissed    uint64 // asked for, but not (any more, or yet) in the cache

@@ -84,3 +84,10 @@ func (r *Ring) Get(sequence uint64, dst []byte) (info Info, size int, ok bool) {
 	copy(dst, r.payloads[start:start+s.size])
 	return s.info, s.size, true
 }
+
+// Info tells whether a packet can be got, and what is kept of it besides its
+// payload.
+func (r *Ring) Info(sequence uint64) (Info, bool) {
+	s := &r.slots[sequence&r.mask]
+	return s.info, s.used && s.sequence == sequence && s.stored
+}

@@ -25,6 +25,9 @@ func TestRingKeepsTheLastPackets(t *testing.T) {
 		if ok && (n != 2 || dst[0] != byte(seq) || info.Timestamp != uint32(seq*10) || info.Marker != (seq%2 == 0)) {
 			t.Fatalf("Get(%d) gave %+v % x", seq, info, dst[:n])
 		}
+		if alone, there := r.Info(seq); there != ok || ok && alone != info {
+			t.Fatalf("Info(%d) = %+v, %v; Get says %+v, %v", seq, alone, there, info, ok)
+		}
 		if want := seq < 120; r.Seen(seq) != want {
 			t.Fatalf("Seen(%d) = %v, want %v", seq, !want, want)
 		}

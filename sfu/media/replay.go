@@ -1,0 +1,168 @@
+package media
+
+import "github.com/pion/rtp"
+
+// A viewer who comes late gets the last key frame and what followed it at once,
+// if that is little.
+const (
+	replayAge     = int64(500e6) // either the key frame is at most this old,
+	replayPackets = 100          // or not more packets are to be sent
+	replaySpan    = 90000 / 10   // ticks into which the timestamps are squeezed
+	replayBatch   = 32           // packets sent at a time
+	replayPause   = int64(5e6)   // between two batches
+)
+
+// keyFrame says where the last key frame of a source begins.
+type keyFrame struct {
+	format   *format // nil: there was none yet
+	sequence uint64
+	arrival  int64
+}
+
+// replay begins a feed with the last key frame, if that is recent enough and all
+// that followed is still in the ring; false: the feed has to wait for the next
+// one. Packets that are missing get a number nevertheless.
+func (s *Source) replay(f *Feed, now int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := s.key
+	if key.format == nil || s.active == nil {
+		return false
+	}
+	packets := s.mapper.highest - key.sequence + 1
+	recent := now-key.arrival < replayAge
+	if !recent && packets >= replayPackets || packets > uint64(s.cache.Len())*3/4 {
+		return false
+	}
+	first, ok := s.cache.Info(key.sequence)
+	if !ok {
+		return false
+	}
+	span := s.mapper.timestamp - first.Timestamp
+	var shift uint8
+	for span>>shift > replaySpan {
+		shift++
+	}
+	before := first.Timestamp
+	for n := key.sequence + 1; n <= s.mapper.highest; n++ {
+		info, ok := s.cache.Info(n)
+		if !ok {
+			if !recent {
+				return false // lost for good: what follows can't be decoded
+			}
+			continue
+		}
+		if step := int32(info.Timestamp - before); step < 0 || step > 0 && step>>shift == 0 {
+			return false // two frames would become one
+		}
+		before = info.Timestamp
+	}
+	return f.replayFrom(s, key, span, shift)
+}
+
+// replayFrom begins a feed with the packets from key on. s.mu is held.
+func (f *Feed) replayFrom(s *Source, key keyFrame, span uint32, shift uint8) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.source != s || !f.ready() || f.format != key.format && !f.adopt(key.format) {
+		return false
+	}
+	// The last packet gets the timestamp that fits its arrival.
+	timestamp := f.timestamp + span>>shift + 1
+	if f.sentAt != 0 && s.mapper.arrival > f.sentAt {
+		fit := f.timestamp + elapsedTicks(s.mapper.arrival-f.sentAt, key.format.codec.ClockRate)
+		if int32(fit-timestamp) > 0 {
+			timestamp = fit
+		}
+	}
+	f.segments.push(segment{
+		from:     f.sequence.highest + 1,
+		first:    key.sequence,
+		tsOffset: timestamp - s.mapper.timestamp,
+		squeeze:  squeeze{before: s.mapper.highest + 1, timestamp: s.mapper.timestamp, shift: shift},
+	})
+	f.start()
+	f.replaying, f.cursor = true, key.sequence
+	f.counters.replays.Add(1)
+	f.replayDue.Store(true)
+	f.port.poke()
+	return true
+}
+
+// sendReplay sends the next packets of a replay, on the goroutine of the port's
+// reporter, until the feed has all that the source has delivered: from then on
+// the source's packets are forwarded as they come. next is when to call again; 0:
+// not before the next replay.
+func (f *Feed) sendReplay(scratch *replayScratch, now int64) (next int64) {
+	if !f.replayDue.Load() {
+		return 0
+	}
+	for range replayBatch {
+		if !f.sendReplayed(scratch, now) {
+			return 0
+		}
+	}
+	return now + replayPause
+}
+
+// replayScratch is the space in which a reporter makes packets.
+type replayScratch struct {
+	header  rtp.Header
+	payload [maxPayload]byte
+}
+
+// sendReplayed sends one packet; false: there is none left.
+func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
+	f.mu.Lock()
+	source, cursor := f.source, f.cursor
+	if !f.replaying {
+		f.replayDue.Store(false)
+		f.mu.Unlock()
+		return false
+	}
+	f.mu.Unlock()
+
+	source.mu.Lock()
+	delivered, admitted := source.mapper.highest, source.admitted
+	info, size, stored := source.cache.Get(cursor, scratch.payload[:])
+	overrun := delivered-cursor >= uint64(source.cache.Len()) && delivered > cursor
+	f.mu.Lock()
+	if f.source != source || f.cursor != cursor || !f.replaying || !f.ready() {
+		f.mu.Unlock()
+		source.mu.Unlock()
+		return true // it has begun anew, or ends with the next call
+	}
+	if overrun || cursor > delivered {
+		f.replaying, f.running = false, !overrun
+		f.settled = admitted
+		f.replayDue.Store(false)
+		f.mu.Unlock()
+		source.mu.Unlock()
+		if overrun { // it came faster than it could be sent
+			source.RequestKeyFrame()
+		}
+		return false
+	}
+	source.mu.Unlock()
+	f.cursor++
+	if !stored {
+		f.mu.Unlock()
+		return true
+	}
+	segment := f.segments.last()
+	sequence := segment.from + cursor - segment.first
+	f.sequence.saw(sequence)
+	scratch.header = rtp.Header{
+		Version:        2,
+		Marker:         info.Marker,
+		PayloadType:    uint8(f.payload.codec.PayloadType),
+		SequenceNumber: uint16(sequence),
+		Timestamp:      segment.timestamp(cursor, info.Timestamp),
+		SSRC:           f.bound.ssrc,
+	}
+	f.timestamp, f.sentAt = scratch.header.Timestamp, now
+	writer := f.bound.writer
+	f.mu.Unlock()
+	f.write(writer, &scratch.header, scratch.payload[:size])
+	return true
+}
