@@ -93,7 +93,7 @@ func (m *member) publish(l *leg) {
 		key := sourceKey{l.key.screen, stream, kindOf(section.Kind), codec.Name}
 		s := m.sources[key]
 		if s == nil {
-			s = &source{key: key, media: media.NewSource(key.kind)}
+			s = &source{key: key, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: key.screen || slot >= slotExtraAudio})}
 			m.sources[key] = s
 		}
 		l.pubs[slot] = publication{source: s, mid: mid, stream: l.streams.id(slot), track: section.Track}

@@ -150,7 +150,7 @@ func rtpBytes(t testing.TB, h rtp.Header, transport uint16, level byte, payload 
 // delivers the next packet.
 func forwarding(t testing.TB, feeds int) (deliver func(), sinks []*sink) {
 	port, to := newTestUpstream(t, video)
-	source := NewSource(video)
+	source := NewSource(SourceOptions{Kind: video})
 	source.SetCarrier(to.upstream)
 	for range feeds {
 		f, s := newTestFeed(t, video, false)
@@ -227,7 +227,7 @@ func BenchmarkForwardToSockets(b *testing.B) {
 func forwardingToSockets(b testing.TB, feeds int) (deliver func(), all []*Feed) {
 	api := newTestAPI(b)
 	port, to := newTestUpstream(b, video)
-	source := NewSource(video)
+	source := NewSource(SourceOptions{Kind: video})
 	source.SetCarrier(to.upstream)
 	for range feeds {
 		pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(loopbackSettings())).NewPeerConnection(webrtc.Configuration{})

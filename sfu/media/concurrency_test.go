@@ -30,7 +30,7 @@ func (s *numbersSink) Write(b []byte) (int, error) { return len(b), nil }
 // TestEverythingAtOnce delivers packets of two upstreams while carriers, sources
 // and connections change and viewers ask for packets and key frames.
 func TestEverythingAtOnce(t *testing.T) {
-	a, b := NewSource(video), NewSource(video)
+	a, b := NewSource(SourceOptions{Kind: video}), NewSource(SourceOptions{Kind: video})
 	_, up := newTestUpstream(t, video)
 	_, up2 := newTestUpstream(t, video)
 	feed, _ := newTestFeed(t, video, false)

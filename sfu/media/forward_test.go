@@ -63,7 +63,7 @@ func TestForwardToTwoViewers(t *testing.T) {
 			sound := newCamera(t, webrtc.MimeTypeOpus, "camera").on(t, publisher)
 			negotiate(t, publisher.PeerConnection, uplink.PeerConnection)
 
-			sources := map[webrtc.RTPCodecType]*Source{audio: NewSource(audio), video: NewSource(video)}
+			sources := map[webrtc.RTPCodecType]*Source{audio: NewSource(SourceOptions{Kind: audio}), video: NewSource(SourceOptions{Kind: video})}
 			for kind, source := range sources {
 				u := uplink.upstream(t, kind)
 				if u.StreamID() != "camera" || u.MID() == "" {

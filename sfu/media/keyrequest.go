@@ -1,15 +1,26 @@
 package media
 
-const (
-	keyRequestInterval = int64(500e6) // least time between two requests
-	keyRetryFirst      = int64(1e9)   // pause before a request is repeated; doubles each time
-	keyRetryLongest    = int64(10e9)
-	keyRetryLimit      = 8 // requests for the same key frame
+// keyLimits bound how often a publisher is asked for a key frame. Times in ns.
+type keyLimits struct {
+	interval     int64 // least time between two requests
+	retryFirst   int64 // pause before a request is repeated; doubles each time
+	retryLongest int64
+	retries      int // requests for the same key frame
+}
+
+var (
+	cameraKeyLimits = keyLimits{interval: 500e6, retryFirst: 1e9, retryLongest: 10e9, retries: 8}
+	// A screen's key frame may take a second to arrive, so that asking sooner
+	// would only make another one. But who waits for one sees nothing at all, and
+	// no later frame tells that it was lost: it is asked for long and without
+	// growing pauses.
+	screenKeyLimits = keyLimits{interval: 1e9, retryFirst: 1500e6, retryLongest: 3e9, retries: 60}
 )
 
 // keyRequests decides when a publisher is asked for a key frame (RFC 4585
 // section 6.3.1). It is a plain state machine over monotonic times in ns.
 type keyRequests struct {
+	limits  *keyLimits // static
 	pending bool
 	sent    bool  // sentAt is valid
 	sentAt  int64 // last request
@@ -21,7 +32,7 @@ type keyRequests struct {
 func (k *keyRequests) request(now int64) {
 	due := now
 	if k.sent {
-		due = max(due, k.sentAt+keyRequestInterval)
+		due = max(due, k.sentAt+k.limits.interval)
 	}
 	if !k.pending {
 		k.pending, k.tries, k.due = true, 0, due
@@ -40,7 +51,7 @@ func (k *keyRequests) expect(now int64) bool {
 	}
 	k.request(now)
 	if k.sent {
-		k.due = max(k.due, k.sentAt+keyRetryFirst)
+		k.due = max(k.due, k.sentAt+k.limits.retryFirst)
 	}
 	return true
 }
@@ -57,12 +68,12 @@ func (k *keyRequests) poll(now int64) (send bool, next int64) {
 	if now < k.due {
 		return false, k.due
 	}
-	if k.tries == keyRetryLimit {
+	if k.tries == k.limits.retries {
 		k.pending = false
 		return false, 0
 	}
 	k.sent, k.sentAt = true, now
-	k.due = now + min(keyRetryFirst<<k.tries, keyRetryLongest)
+	k.due = now + min(k.limits.retryFirst<<min(k.tries, 16), k.limits.retryLongest)
 	k.tries++
 	return true, k.due
 }

@@ -28,7 +28,7 @@ func equal(a, b []int64) bool {
 }
 
 func TestKeyRequestIsRepeatedWithGrowingPauses(t *testing.T) {
-	var k keyRequests
+	k := keyRequests{limits: &cameraKeyLimits}
 	k.request(0)
 	got := polls(&k, 0, 200_000)
 	if want := []int64{0, 1000, 3000, 7000, 15000, 25000, 35000, 45000}; !equal(got, want) {
@@ -44,7 +44,7 @@ func TestKeyRequestIsRepeatedWithGrowingPauses(t *testing.T) {
 }
 
 func TestKeyRequestsAreThrottledWithATrailingOne(t *testing.T) {
-	var k keyRequests
+	k := keyRequests{limits: &cameraKeyLimits}
 	k.request(0)
 	if send, _ := k.poll(0); !send {
 		t.Fatal("the first request is not sent at once")
@@ -66,7 +66,7 @@ func TestKeyRequestsAreThrottledWithATrailingOne(t *testing.T) {
 }
 
 func TestKeyRequestShortensThePauseButExpectDoesNot(t *testing.T) {
-	var k keyRequests
+	k := keyRequests{limits: &cameraKeyLimits}
 	k.request(0)
 	polls(&k, 0, 3500) // sent at 0, 1000, 3000; the next would be at 7000
 	for now := int64(3500); now < 4000; now += 10 {
@@ -82,7 +82,7 @@ func TestKeyRequestShortensThePauseButExpectDoesNot(t *testing.T) {
 }
 
 func TestKeyRequestExpectStartsAgain(t *testing.T) {
-	var k keyRequests
+	k := keyRequests{limits: &cameraKeyLimits}
 	k.expect(0)
 	if send, _ := k.poll(0); !send {
 		t.Fatal("a waiting feed alone makes no request")
@@ -93,5 +93,70 @@ func TestKeyRequestExpectStartsAgain(t *testing.T) {
 	}
 	if got := polls(&k, 100, 1500); !equal(got, []int64{1000}) {
 		t.Fatalf("sent at %v", got)
+	}
+}
+
+// TestKeyRequestsOfAScreen: a big key frame is not asked for twice while it
+// arrives, and one that never came is asked for much longer than a camera's.
+func TestKeyRequestsOfAScreen(t *testing.T) {
+	k := keyRequests{limits: &screenKeyLimits}
+	k.request(0)
+	if got := polls(&k, 0, 14_000); !equal(got, []int64{0, 1500, 4500, 7500, 10500, 13500}) {
+		t.Fatalf("sent at %v", got)
+	}
+	if got := polls(&k, 14_000, 120_000); len(got) < 30 {
+		t.Fatalf("only %d more requests in two minutes", len(got))
+	}
+	k.passed()
+	k.request(130_000 * ms)
+	polls(&k, 130_000, 130_010)
+	k.passed() // it has begun to arrive
+	for now := int64(130_100); now < 130_900; now += 100 {
+		k.request(now * ms)
+	}
+	if got := polls(&k, 130_900, 131_600); !equal(got, []int64{131_000}) {
+		t.Fatalf("repeated requests were sent on at %v", got)
+	}
+}
+
+func TestSourceOfAScreenHasItsOwnLimits(t *testing.T) {
+	_, a := newTestUpstream(t, video)
+	_, b := newTestUpstream(t, video)
+	for _, screen := range []bool{false, true} {
+		source := NewSource(SourceOptions{Kind: video, Screen: screen})
+		for _, carrier := range []*Upstream{a.upstream, nil, b.upstream} {
+			source.SetCarrier(carrier)
+			source.mu.Lock()
+			limits := source.keys.limits
+			source.mu.Unlock()
+			if want := map[bool]*keyLimits{false: &cameraKeyLimits, true: &screenKeyLimits}[screen]; limits != want {
+				t.Errorf("screen %v: the limits are %+v", screen, limits)
+			}
+		}
+	}
+}
+
+// TestKeyFrameAskedForBeforeTheViewerIsThere asks for one, lets it pass and then
+// connects the viewer, who begins with it.
+func TestKeyFrameAskedForBeforeTheViewerIsThere(t *testing.T) {
+	source := NewSource(SourceOptions{Kind: video})
+	port, to := newTestUpstream(t, video)
+	source.SetCarrier(to.upstream)
+	eventually(t, "the request that a new carrier gets", func() bool { return to.upstream.Stats().PLIs == 1 })
+	f := &feeding{t: t, port: port, to: to, source: source}
+	f.video(0, keyPayload)
+	for i := range uint16(300) {
+		f.video(i+1, deltaPayload)
+	}
+	f.age(1e9)
+	source.RequestKeyFrame()
+	eventually(t, "the request", func() bool { return to.upstream.Stats().PLIs == 2 })
+	f.video(301, keyPayload)
+	f.video(302, deltaPayload)
+	f.late()
+	f.replay()
+	f.wantNumbers(0, 1)
+	if f.asked() {
+		t.Error("another key frame is asked for")
 	}
 }

@@ -18,7 +18,7 @@ func TestUpstreamEndsWithItsTrack(t *testing.T) {
 	negotiate(t, publisher.PeerConnection, uplink.PeerConnection)
 	first.roll(t, publisher)
 	old := uplink.upstream(t, video)
-	source := NewSource(video)
+	source := NewSource(SourceOptions{Kind: video})
 	source.SetCarrier(old)
 	eventually(t, "packets", func() bool { return source.Stats().Packets > 10 })
 	if since := time.Since(source.LastPacket()); since < 0 || since > 5*time.Second {
@@ -131,7 +131,7 @@ func TestFeedLeavesItsSourceWithItsPort(t *testing.T) {
 	if f.feed.StreamID() != "stream" || f.feed.ID() != "track" || f.feed.RID() != "" || f.feed.Kind() != video {
 		t.Error("the feed's ids are wrong")
 	}
-	f.feed.SetSource(NewSource(audio))
+	f.feed.SetSource(NewSource(SourceOptions{Kind: audio}))
 	if f.feed.Source() != nil || len(*f.source.feeds.Load()) != 0 {
 		t.Error("a video feed took an audio source, or stayed with the old one")
 	}

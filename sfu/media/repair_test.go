@@ -25,7 +25,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{api: newTestAPI(t), source: NewSource(video)}
+	s := &stage{api: newTestAPI(t), source: NewSource(SourceOptions{Kind: video})}
 	s.publisher, s.uplink = newClient(t), newLeg(t, s.api)
 	s.camera = newCamera(t, webrtc.MimeTypeVP8, "camera").on(t, s.publisher)
 	negotiate(t, s.publisher.PeerConnection, s.uplink.PeerConnection)
@@ -170,7 +170,7 @@ func TestKeyFrameRequests(t *testing.T) {
 	})
 
 	t.Run("requests of viewers are gathered", func(t *testing.T) {
-		time.Sleep(time.Duration(2 * keyRequestInterval)) // let the earlier ones end; not what is being proved
+		time.Sleep(time.Duration(2 * cameraKeyLimits.interval)) // let the earlier ones end; not what is being proved
 		before, keys := s.camera.plis.Load(), s.source.Stats().KeyFrames
 		packets, _ := first.screen.snapshot()
 		for range 50 {
@@ -240,7 +240,7 @@ func TestFeedChangesSource(t *testing.T) {
 	negotiate(t, other.PeerConnection, uplink.PeerConnection)
 	second.serial.Store(1_000_000)
 	second.roll(t, other)
-	source := NewSource(video)
+	source := NewSource(SourceOptions{Kind: video})
 	source.SetCarrier(uplink.upstream(t, video))
 
 	viewer.feed.SetSource(nil)

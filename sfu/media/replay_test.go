@@ -195,7 +195,7 @@ func TestStaticScreenIsShownAtOnce(t *testing.T) {
 	cam := newCamera(t, webrtc.MimeTypeVP8, "screen").on(t, publisher)
 	t.Cleanup(func() { _ = publisher.Close(); cam.wg.Wait() })
 	negotiate(t, publisher.PeerConnection, uplink.PeerConnection)
-	s := &stage{api: api, source: NewSource(video)}
+	s := &stage{api: api, source: NewSource(SourceOptions{Kind: video})}
 	s.source.SetCarrier(uplink.upstream(t, video))
 	for i := range uint16(40) {
 		packet := &rtp.Packet{

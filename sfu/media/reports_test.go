@@ -51,7 +51,7 @@ func TestReportsToBothSides(t *testing.T) {
 	// Pion's interceptors see RTCP only while somebody reads it.
 	feeds := map[webrtc.RTPCodecType]*Feed{}
 	for _, kind := range []webrtc.RTPCodecType{audio, video} {
-		source := NewSource(kind)
+		source := NewSource(SourceOptions{Kind: kind})
 		source.SetCarrier(uplink.upstream(t, kind))
 		feeds[kind] = addFeed(t, down, kind, "camera")
 		feeds[kind].SetSource(source)

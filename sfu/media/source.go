@@ -43,9 +43,21 @@ type Source struct {
 	admitted uint64
 }
 
+// SourceOptions says what a Source is of.
+type SourceOptions struct {
+	Kind webrtc.RTPCodecType // audio or video
+	// Screen: a shared screen. Its key frames are big and its pictures may be
+	// seconds apart, which the policy of asking for key frames allows for.
+	Screen bool
+}
+
 // NewSource makes a source without a carrier.
-func NewSource(kind webrtc.RTPCodecType) *Source {
-	s := &Source{kind: kind}
+func NewSource(opts SourceOptions) *Source {
+	kind := opts.Kind
+	s := &Source{kind: kind, keys: keyRequests{limits: &cameraKeyLimits}}
+	if opts.Screen {
+		s.keys.limits = &screenKeyLimits
+	}
 	s.feeds.Store(&[]*Feed{})
 	if kind == webrtc.RTPCodecTypeVideo {
 		s.cache = rtpcache.New(videoCacheSlots, maxPayload)
@@ -78,7 +90,7 @@ func (s *Source) SetCarrier(u *Upstream) {
 		s.release(s.next)
 		s.release(s.active)
 		s.active, s.next = nil, nil
-		s.keys = keyRequests{sentAt: s.keys.sentAt, sent: s.keys.sent}
+		s.keys.passed() // nobody is there who could send one
 	case u == s.active:
 		s.release(s.next)
 		s.next = nil
@@ -90,7 +102,7 @@ func (s *Source) SetCarrier(u *Upstream) {
 		s.next = u
 		u.source.Store(s)
 		if s.kind == webrtc.RTPCodecTypeVideo {
-			s.keys = keyRequests{}
+			s.keys = keyRequests{limits: s.keys.limits} // the limits are those of one publisher's encoder
 			s.keys.request(monotonic())
 		}
 	}
@@ -135,9 +147,10 @@ func (s *Source) NextCarrier() *Upstream {
 	return s.next
 }
 
-// RequestKeyFrame asks the publisher for a key frame: now, or when 500 ms have
-// passed since the last time, and again with growing pauses until one has
-// passed. It does nothing for audio.
+// RequestKeyFrame asks the publisher for a key frame: now, or when some time has
+// passed since the last request (500 ms; a screen: 1 s), and again until one has
+// passed. It may be called before there is a viewer, who then begins with that
+// key frame. It does nothing for audio.
 func (s *Source) RequestKeyFrame() {
 	if s.kind != webrtc.RTPCodecTypeVideo {
 		return

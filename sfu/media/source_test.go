@@ -26,7 +26,7 @@ type feeding struct {
 
 func newFeeding(t testing.TB, kind webrtc.RTPCodecType) *feeding {
 	t.Helper()
-	f := &feeding{t: t, source: NewSource(kind)}
+	f := &feeding{t: t, source: NewSource(SourceOptions{Kind: kind})}
 	f.port, f.to = newTestUpstream(t, kind)
 	f.feed, f.sink = newTestFeed(t, kind, true)
 	f.source.SetCarrier(f.to.upstream)
@@ -234,7 +234,7 @@ func TestNACKAnswer(t *testing.T) {
 }
 
 func TestCarriers(t *testing.T) {
-	source, other := NewSource(video), NewSource(video)
+	source, other := NewSource(SourceOptions{Kind: video}), NewSource(SourceOptions{Kind: video})
 	_, a := newTestUpstream(t, video)
 	_, b := newTestUpstream(t, video)
 	_, sound := newTestUpstream(t, audio)
