@@ -161,8 +161,12 @@ func (l *leg) patience() time.Duration {
 	return l.room.engine.opts.AnswerTimeout
 }
 
-// onUpstream takes a track that began to arrive.
+// onUpstream takes a track that began to arrive, or one of whose simulcast layers
+// did.
 func (l *leg) onUpstream(mid string, up *media.Upstream) {
+	if l.upstreams[mid] == up {
+		return
+	}
 	l.upstreams[mid] = up
 	r := l.room
 	r.engine.count.ups.Add(1)

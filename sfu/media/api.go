@@ -4,8 +4,8 @@
 // sides true (RFC 3550, RFC 4585, RFC 4588, RFC 5104).
 //
 //	Port      the media side of one webrtc.PeerConnection
-//	Upstream  one RTP stream that a Port receives
-//	Source    one published track; at any time one Upstream carries it
+//	Upstream  one track that a Port receives: a stream, or one for each simulcast layer
+//	Source    one published track with its layers; at any time one Upstream carries it
 //	Feed      one RTP stream that a Port sends: a Source, as one viewer gets it
 //
 // A packet's way is one function call deep: the goroutine of Pion's SRTP

@@ -16,6 +16,7 @@ import (
 type remote struct {
 	kind      webrtc.RTPCodecType
 	ssrc, rtx webrtc.SSRC
+	rid       string
 }
 
 func (r remote) Kind() webrtc.RTPCodecType { return r.kind }
@@ -23,7 +24,7 @@ func (r remote) SSRC() webrtc.SSRC         { return r.ssrc }
 func (r remote) RtxSSRC() webrtc.SSRC      { return r.rtx }
 func (r remote) StreamID() string          { return "camera" }
 func (r remote) ID() string                { return r.kind.String() }
-func (r remote) RID() string               { return "" }
+func (r remote) RID() string               { return r.rid }
 
 // senderContext stands for what Pion negotiated for a sender.
 type senderContext struct {

@@ -8,11 +8,13 @@ import (
 	"github.com/pion/rtp"
 )
 
-// numbersSink checks that no sequence number is written twice.
+// numbersSink checks that no sequence number is written twice, except by one that
+// has wrapped around.
 type numbersSink struct {
-	mu    sync.Mutex
-	seen  map[uint16]bool
-	twice atomic.Int64
+	mu      sync.Mutex
+	seen    map[uint16]bool
+	highest uint16
+	twice   atomic.Int64
 }
 
 func (s *numbersSink) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
@@ -22,6 +24,9 @@ func (s *numbersSink) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 		s.twice.Add(1)
 	}
 	s.seen[h.SequenceNumber] = true
+	for ; int16(h.SequenceNumber-s.highest) > 0; s.highest++ {
+		delete(s.seen, s.highest+1+1<<15)
+	}
 	return len(payload), nil
 }
 
@@ -34,15 +39,16 @@ func TestEverythingAtOnce(t *testing.T) {
 	_, up := newTestUpstream(t, video)
 	_, up2 := newTestUpstream(t, video)
 	feed, _ := newTestFeed(t, video, false)
-	written := &numbersSink{seen: map[uint16]bool{}}
+	written := &numbersSink{seen: map[uint16]bool{}, highest: uint16(feed.sequence.highest)}
 	feed.mu.Lock()
 	feed.bound.writer = written
 	feed.bound.rtxSSRC = 0
 	feed.mu.Unlock()
 
-	const packets = 20_000 // fewer than there are sequence numbers
+	const packets = 20_000
 	var publishing, others sync.WaitGroup
 	stop := make(chan struct{})
+	scratch := new(replayScratch)
 	deliver := func(to *binding, i uint16) {
 		payload := deltaPayload
 		if i%20 == 0 {
@@ -66,6 +72,11 @@ func TestEverythingAtOnce(t *testing.T) {
 		func(i int) { feed.port.SetConnected(i%50 != 0) },
 		func(int) { a.RequestKeyFrame(); _ = a.Stats(); _ = feed.Stats(); _ = up.upstream.Stats() },
 		func(int) { feed.takeReport(monotonic()) },
+		func(i int) {
+			feed.SetTarget(Target{Spatial: int8(i % 3), Temporal: 3, Paused: i%7 == 0})
+			feed.Current()
+		},
+		func(int) { feed.sendReplay(scratch, monotonic()) },
 	} {
 		others.Go(func() {
 			for i := 0; ; i++ {
@@ -84,8 +95,11 @@ func TestEverythingAtOnce(t *testing.T) {
 
 	// Whatever state the changes left behind, a key frame gets through.
 	feed.port.SetConnected(true)
+	feed.SetTarget(HighestTarget)
 	a.SetCarrier(up.upstream)
 	feed.SetSource(a)
+	for feed.sendReplay(scratch, monotonic()) != 0 {
+	}
 	before := feed.Stats().Packets
 	for i := range uint16(40) {
 		deliver(up, packets+i)

@@ -23,11 +23,13 @@ type Feed struct {
 
 	moveMu sync.Mutex // serialises SetSource
 
-	replayDue atomic.Bool // the port's reporter is to call sendReplay
+	replayDue atomic.Bool   // the port's reporter is to call sendReplay
+	target    atomic.Uint32 // a packed Target
 
 	ssrc     atomic.Uint32 // 0 until bound
 	counters struct {
-		packets, bytes, writeErrors, unsupported, awaitingKey, replays   atomic.Uint64
+		packets, bytes, writeErrors, unsupported, awaitingKey            atomic.Uint64
+		replays, layerSwitches                                           atomic.Uint64
 		nacked, retransmitted, nackMissed, nackLimited, plis             atomic.Uint64
 		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending atomic.Int64
 	}
@@ -40,6 +42,7 @@ type Feed struct {
 	bound     bindingParameters
 
 	running  bool     // packets of source are being forwarded
+	layer    *layer   // those of this layer
 	format   *format  // of the packets of source, for which payload stands
 	refused  *format  // the last one that the viewer cannot take
 	segments segments // of source; the last one is being sent while running
@@ -50,8 +53,13 @@ type Feed struct {
 	cursor    uint64 // the source's number that it sends next
 	settled   uint64 // packets up to this one of the source were the reporter's
 
+	wanted   *layer // the layer that is to be sent: by wantedBy (a packed Target),
+	wantedBy uint32 // in that generation of the source
+	wantedIn uint32
+
 	sequence  sequenceUnwrapper // numbers sent
 	timestamp uint32            // the last one sent
+	captured  int64             // when its picture was taken, as outgoing.capture
 	sentAt    int64             // when; 0: never
 	payload   negotiatedFormat
 
@@ -140,6 +148,7 @@ func (f *Feed) SetSource(s *Source) {
 	old := f.source
 	if old != s {
 		f.source, f.settled = s, 0
+		f.layer, f.wanted = nil, nil
 		f.stop()
 		f.segments.clear()
 	}
@@ -274,16 +283,12 @@ func matchFormat(formats []negotiatedFormat, codec webrtc.RTPCodecCapability) *n
 	return &formats[i]
 }
 
-// forward writes a packet of s to the viewer, on the goroutine that delivers it.
-// header is that goroutine's scratch. It reports whether the feed waits for a
-// key frame.
-func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKey bool) {
+// forward writes a packet of a layer of the source to the viewer, on the
+// goroutine that delivers it. header is that goroutine's scratch. It reports
+// whether the feed waits for a key frame of this layer.
+func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey bool) {
 	f.mu.Lock()
-	if f.source != s || !f.ready() {
-		f.mu.Unlock()
-		return false
-	}
-	if f.replaying || out.serial <= f.settled {
+	if f.source != l.source || !f.ready() || f.replaying || out.serial <= f.settled {
 		f.mu.Unlock()
 		return false
 	}
@@ -293,18 +298,28 @@ func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKe
 		f.counters.unsupported.Add(1)
 		return false
 	}
-	if !f.running && !f.begin(out) {
-		f.mu.Unlock()
-		f.counters.awaitingKey.Add(1)
-		return f.kind == webrtc.RTPCodecTypeVideo
-	}
-	segment := f.segments.last()
-	sequence := segment.from + out.sequence - segment.first
+	var segment *segment
+	var sequence uint64
 	if out.late {
-		if segment, sequence = f.segments.ofSource(out.sequence); segment == nil {
+		if f.running {
+			segment, sequence = f.segments.ofSource(l, out.sequence)
+		}
+		if segment == nil {
 			f.mu.Unlock()
 			return false
 		}
+	} else {
+		if !f.running || f.layer != l || f.target.Load()&targetPaused != 0 {
+			if begun, waits := f.consider(l, out); !begun {
+				if !f.running && waits {
+					f.counters.awaitingKey.Add(1)
+				}
+				f.mu.Unlock()
+				return waits
+			}
+		}
+		segment = f.segments.last()
+		sequence = segment.from + out.sequence - segment.first
 	}
 	f.sequence.saw(sequence)
 	header.Version = 2
@@ -316,7 +331,7 @@ func (f *Feed) forward(s *Source, out *outgoing, header *rtp.Header) (awaitingKe
 	if out.late {
 		f.resends.sentLate(sequence, out.arrival)
 	} else {
-		f.timestamp, f.sentAt = header.Timestamp, out.arrival
+		f.timestamp, f.sentAt, f.captured = header.Timestamp, out.arrival, out.capture
 	}
 	level := f.bound.audioLevel
 	writer := f.bound.writer
@@ -361,20 +376,53 @@ func (f *Feed) adopt(to *format) bool {
 	return true
 }
 
-// begin starts or resumes the forwarding with a packet, if that can be a first
-// one. f.mu is held.
-func (f *Feed) begin(out *outgoing) bool {
-	if out.late || len(out.payload) == 0 || f.kind == webrtc.RTPCodecTypeVideo && !out.key {
-		return false
+// consider decides what to do with a packet of a layer that the feed does not
+// send: begun tells that it does from now on, waits that it would like to, but
+// this is no key frame. f.mu is held.
+func (f *Feed) consider(l *layer, out *outgoing) (begun, waits bool) {
+	if f.target.Load()&targetPaused != 0 {
+		f.stop()
+		return false, false
 	}
+	wanted := f.wants(l.source)
+	if len(out.payload) == 0 || f.kind == webrtc.RTPCodecTypeVideo && !out.key {
+		return false, l == wanted && f.kind == webrtc.RTPCodecTypeVideo
+	}
+	if !f.accepts(l, wanted) {
+		return false, false
+	}
+	f.begin(l, out)
+	return true, false
+}
+
+// begin goes on with a packet of a layer. f.mu is held.
+func (f *Feed) begin(l *layer, out *outgoing) {
 	next := f.timestamp
 	if f.sentAt != 0 {
-		next += elapsedTicks(out.arrival-f.sentAt, out.format.codec.ClockRate)
+		elapsed := elapsedTicks(out.arrival-f.sentAt, out.format.codec.ClockRate)
+		if f.running && f.captured != 0 && out.capture != 0 {
+			elapsed = capturedTicks(out.capture-f.captured, elapsed, out.format.codec.ClockRate)
+		}
+		next += elapsed
 	}
-	f.segments.push(segment{from: f.sequence.highest + 1, first: out.sequence, tsOffset: next - out.timestamp})
+	if f.running && f.layer != l {
+		f.counters.layerSwitches.Add(1)
+	}
+	f.layer = l
+	f.segments.push(segment{layer: l, from: f.sequence.highest + 1, first: out.sequence, tsOffset: next - out.timestamp})
 	f.start()
 	f.port.poke()
-	return true
+}
+
+// capturedTicks is the time between two pictures of different layers by their
+// sender reports, unless those are far from what their arrival says; at least
+// one.
+func capturedTicks(ns int64, elapsed, clockRate uint32) uint32 {
+	ticks := ns / 1000 * int64(clockRate) / 1_000_000
+	if apart := ticks - int64(elapsed); apart > int64(clockRate) || apart < -int64(clockRate) {
+		return elapsed
+	}
+	return uint32(max(1, ticks))
 }
 
 // Stats reads the feed's counters.
@@ -382,7 +430,7 @@ func (f *Feed) Stats() FeedStats {
 	c := &f.counters
 	return FeedStats{
 		Packets: c.packets.Load(), Bytes: c.bytes.Load(), WriteErrors: c.writeErrors.Load(),
-		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(), Replays: c.replays.Load(),
+		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(), Replays: c.replays.Load(), LayerSwitches: c.layerSwitches.Load(),
 		NACKed: c.nacked.Load(), Retransmitted: c.retransmitted.Load(),
 		NACKMissed: c.nackMissed.Load(), NACKLimited: c.nackLimited.Load(), PLIs: c.plis.Load(),
 		FractionLost: uint8(c.reportedLoss.Load()), TotalLost: uint32(c.reportedTotal.Load()),

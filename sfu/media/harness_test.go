@@ -121,6 +121,9 @@ func newClient(t testing.TB) *client {
 	if err := webrtc.ConfigureTWCCHeaderExtensionSender(codecs, registry); err != nil {
 		t.Fatal(err)
 	}
+	if err := webrtc.ConfigureSimulcastExtensionHeaders(codecs); err != nil {
+		t.Fatal(err)
+	}
 	pc, err := webrtc.NewAPI(
 		webrtc.WithSettingEngine(loopbackSettings()), webrtc.WithMediaEngine(codecs), webrtc.WithInterceptorRegistry(registry),
 	).NewPeerConnection(webrtc.Configuration{})

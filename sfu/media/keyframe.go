@@ -28,36 +28,8 @@ func keyFrameDetector(mimeType string) func(payload []byte) bool {
 // startsKeyFrameVP8 looks at the payload descriptor (RFC 7741 section 4.2) and
 // the first byte of the frame's header (section 4.3).
 func startsKeyFrameVP8(b []byte) bool {
-	if len(b) < 1 {
-		return false
-	}
-	if b[0]&0x10 == 0 || b[0]&0x07 != 0 { // S, PID: not the start of the frame
-		return false
-	}
-	at := 1
-	if b[0]&0x80 != 0 { // X
-		if len(b) < 2 {
-			return false
-		}
-		flags := b[1]
-		at = 2
-		if flags&0x80 != 0 { // I: picture id of one or two bytes
-			if len(b) <= at {
-				return false
-			}
-			if b[at]&0x80 != 0 {
-				at++
-			}
-			at++
-		}
-		if flags&0x40 != 0 { // L: TL0PICIDX
-			at++
-		}
-		if flags&0x30 != 0 { // T or K
-			at++
-		}
-	}
-	return len(b) > at && b[at]&0x01 == 0 // P: inverse key frame flag
+	var d vp8Descriptor
+	return d.parse(b) && d.keyFrame
 }
 
 // startsKeyFrameVP9 looks at the payload descriptor (RFC 9628 section 4.2): the

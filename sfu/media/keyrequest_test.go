@@ -127,7 +127,7 @@ func TestSourceOfAScreenHasItsOwnLimits(t *testing.T) {
 		for _, carrier := range []*Upstream{a.upstream, nil, b.upstream} {
 			source.SetCarrier(carrier)
 			source.mu.Lock()
-			limits := source.keys.limits
+			limits := source.order[0].keys.limits
 			source.mu.Unlock()
 			if want := map[bool]*keyLimits{false: &cameraKeyLimits, true: &screenKeyLimits}[screen]; limits != want {
 				t.Errorf("screen %v: the limits are %+v", screen, limits)

@@ -99,6 +99,8 @@ func (p *Port) start(w RTCPWriter) {
 // Receive makes an Upstream of a track. It is to be called once for each track
 // that OnTrack gives; nothing else may read the track or its receiver. OnTrack
 // fires when the track is negotiated, which can be long before its first packet.
+// With simulcast it fires for each layer when that begins; the later ones join
+// the Upstream of the first, which is returned again.
 func (p *Port) Receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) *Upstream {
 	mid := ""
 	if transceiver := receiver.RTPTransceiver(); transceiver != nil {
@@ -107,10 +109,31 @@ func (p *Port) Receive(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) 
 	u := newUpstream(p, track, mid, receiver.GetParameters())
 	if !p.admit(u) {
 		u.end()
-		return u
+		return u.group
 	}
-	p.log.Debug("receiving", "kind", u.kind.String(), "mid", u.mid, "ssrc", u.ssrc, "codec", u.Codec().MimeType)
-	return u
+	if source := u.group.source.Load(); source != nil {
+		source.joined(u.group, u.index)
+	}
+	p.log.Debug("receiving", "kind", u.kind.String(), "mid", u.mid, "rid", track.RID(), "ssrc", u.ssrc, "codec", u.Codec().MimeType)
+	return u.group
+}
+
+// groupOf is the upstream that a simulcast layer belongs to, or nil. p.mu is held.
+func (p *Port) groupOf(u *Upstream) *Upstream {
+	if u.track.RID() == "" {
+		return nil
+	}
+	for _, other := range *p.upstreams.Load() {
+		if other.mid != u.mid || other.track.RID() == "" {
+			continue
+		}
+		select {
+		case <-other.group.done:
+		default:
+			return other.group
+		}
+	}
+	return nil
 }
 
 // admit connects an upstream with its streams; false: they have been closed.
@@ -119,6 +142,9 @@ func (p *Port) admit(u *Upstream) bool {
 	defer p.mu.Unlock()
 	own := p.streams[u.ssrc]
 	if p.closed || own == nil {
+		return false
+	}
+	if group := p.groupOf(u); group != nil && !u.join(group) {
 		return false
 	}
 	if u.transportCC != 0 {
@@ -151,6 +177,7 @@ func (p *Port) NewFeed(kind webrtc.RTPCodecType, streamID, trackID string) *Feed
 	f := &Feed{port: p, kind: kind, streamID: streamID, trackID: trackID, timestamp: rand.Uint32()}
 	f.sequence.highest, f.sequence.started = 1<<16|uint64(rand.Uint32N(1<<15)), true
 	f.connected = p.connected.Load()
+	f.target.Store(HighestTarget.pack())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	feeds := append(slices.Clone(*p.feeds.Load()), f)

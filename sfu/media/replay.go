@@ -19,33 +19,57 @@ type keyFrame struct {
 	arrival  int64
 }
 
-// replay begins a feed with the last key frame, if that is recent enough and all
-// that followed is still in the ring; false: the feed has to wait for the next
-// one. Packets that are missing get a number nevertheless.
+// replay begins a feed with the last key frame of the layer that it wants, or of
+// another one; false: the feed has to wait for the next key frame.
 func (s *Source) replay(f *Feed, now int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := s.key
-	if key.format == nil || s.active == nil {
+	if s.active == nil {
 		return false
 	}
-	packets := s.mapper.highest - key.sequence + 1
+	if now-s.surveyed >= surveyInterval {
+		s.survey(now)
+	}
+	first := s.choose(int32(f.Target().Spatial))
+	if first.replay(f, now) {
+		return true
+	}
+	for _, l := range s.order {
+		if l != first && l.active.Load() && l.replay(f, now) {
+			if first.active.Load() && first.keys.expect(now) {
+				s.active.port.poke()
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// replay begins a feed with the layer's last key frame, if that is recent enough
+// and all that followed is still in the ring. Packets that are missing get a
+// number nevertheless. The source's mutex is held.
+func (l *layer) replay(f *Feed, now int64) bool {
+	key := l.key
+	if key.format == nil || !l.live {
+		return false
+	}
+	packets := l.mapper.highest - key.sequence + 1
 	recent := now-key.arrival < replayAge
-	if !recent && packets >= replayPackets || packets > uint64(s.cache.Len())*3/4 {
+	if !recent && packets >= replayPackets || packets > uint64(l.cache.Len())*3/4 {
 		return false
 	}
-	first, ok := s.cache.Info(key.sequence)
+	first, ok := l.cache.Info(key.sequence)
 	if !ok {
 		return false
 	}
-	span := s.mapper.timestamp - first.Timestamp
+	span := l.mapper.timestamp - first.Timestamp
 	var shift uint8
 	for span>>shift > replaySpan {
 		shift++
 	}
 	before := first.Timestamp
-	for n := key.sequence + 1; n <= s.mapper.highest; n++ {
-		info, ok := s.cache.Info(n)
+	for n := key.sequence + 1; n <= l.mapper.highest; n++ {
+		info, ok := l.cache.Info(n)
 		if !ok {
 			if !recent {
 				return false // lost for good: what follows can't be decoded
@@ -57,30 +81,37 @@ func (s *Source) replay(f *Feed, now int64) bool {
 		}
 		before = info.Timestamp
 	}
-	return f.replayFrom(s, key, span, shift)
+	return f.replayFrom(l, key, span, shift)
 }
 
-// replayFrom begins a feed with the packets from key on. s.mu is held.
-func (f *Feed) replayFrom(s *Source, key keyFrame, span uint32, shift uint8) bool {
+// replayFrom begins a feed with the packets from key on. The source's mutex is
+// held.
+func (f *Feed) replayFrom(l *layer, key keyFrame, span uint32, shift uint8) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.source != s || !f.ready() || f.format != key.format && !f.adopt(key.format) {
+	if f.source != l.source || !f.ready() || f.target.Load()&targetPaused != 0 {
 		return false
 	}
+	if f.format != key.format && !f.adopt(key.format) {
+		return false
+	}
+	m := &l.mapper
 	// The last packet gets the timestamp that fits its arrival.
 	timestamp := f.timestamp + span>>shift + 1
-	if f.sentAt != 0 && s.mapper.arrival > f.sentAt {
-		fit := f.timestamp + elapsedTicks(s.mapper.arrival-f.sentAt, key.format.codec.ClockRate)
+	if f.sentAt != 0 && m.arrival > f.sentAt {
+		fit := f.timestamp + elapsedTicks(m.arrival-f.sentAt, key.format.codec.ClockRate)
 		if int32(fit-timestamp) > 0 {
 			timestamp = fit
 		}
 	}
 	f.segments.push(segment{
+		layer:    l,
 		from:     f.sequence.highest + 1,
 		first:    key.sequence,
-		tsOffset: timestamp - s.mapper.timestamp,
-		squeeze:  squeeze{before: s.mapper.highest + 1, timestamp: s.mapper.timestamp, shift: shift},
+		tsOffset: timestamp - m.timestamp,
+		squeeze:  squeeze{before: m.highest + 1, timestamp: m.timestamp, shift: shift},
 	})
+	f.layer = l
 	f.start()
 	f.replaying, f.cursor = true, key.sequence
 	f.counters.replays.Add(1)
@@ -90,7 +121,7 @@ func (f *Feed) replayFrom(s *Source, key keyFrame, span uint32, shift uint8) boo
 }
 
 // sendReplay sends the next packets of a replay, on the goroutine of the port's
-// reporter, until the feed has all that the source has delivered: from then on
+// reporter, until the feed has all that the layer has delivered: from then on
 // the source's packets are forwarded as they come. next is when to call again; 0:
 // not before the next replay.
 func (f *Feed) sendReplay(scratch *replayScratch, now int64) (next int64) {
@@ -114,7 +145,7 @@ type replayScratch struct {
 // sendReplayed sends one packet; false: there is none left.
 func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 	f.mu.Lock()
-	source, cursor := f.source, f.cursor
+	source, layer, cursor := f.source, f.layer, f.cursor
 	if !f.replaying {
 		f.replayDue.Store(false)
 		f.mu.Unlock()
@@ -123,11 +154,11 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 	f.mu.Unlock()
 
 	source.mu.Lock()
-	delivered, admitted := source.mapper.highest, source.admitted
-	info, size, stored := source.cache.Get(cursor, scratch.payload[:])
-	overrun := delivered-cursor >= uint64(source.cache.Len()) && delivered > cursor
+	delivered, admitted := layer.mapper.highest, source.admitted
+	info, size, stored := layer.cache.Get(cursor, scratch.payload[:])
+	overrun := delivered-cursor >= uint64(layer.cache.Len()) && delivered > cursor
 	f.mu.Lock()
-	if f.source != source || f.cursor != cursor || !f.replaying || !f.ready() {
+	if f.source != source || f.layer != layer || f.cursor != cursor || !f.replaying || !f.ready() {
 		f.mu.Unlock()
 		source.mu.Unlock()
 		return true // it has begun anew, or ends with the next call
@@ -139,7 +170,7 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 		f.mu.Unlock()
 		source.mu.Unlock()
 		if overrun { // it came faster than it could be sent
-			source.RequestKeyFrame()
+			layer.requestKeyFrame()
 		}
 		return false
 	}
@@ -160,7 +191,7 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 		Timestamp:      segment.timestamp(cursor, info.Timestamp),
 		SSRC:           f.bound.ssrc,
 	}
-	f.timestamp, f.sentAt = scratch.header.Timestamp, now
+	f.timestamp, f.sentAt, f.captured = scratch.header.Timestamp, now, 0
 	writer := f.bound.writer
 	f.mu.Unlock()
 	f.write(writer, &scratch.header, scratch.payload[:size])

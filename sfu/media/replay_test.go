@@ -24,8 +24,9 @@ func (f *feeding) late() {
 // age makes what the source has delivered so far older.
 func (f *feeding) age(by int64) {
 	f.source.mu.Lock()
-	f.source.key.arrival -= by
-	f.source.mapper.arrival -= by
+	l := f.source.order[0]
+	l.key.arrival -= by
+	l.mapper.arrival -= by
 	f.source.mu.Unlock()
 }
 
@@ -33,8 +34,9 @@ func (f *feeding) age(by int64) {
 func (f *feeding) asked() bool {
 	f.source.mu.Lock()
 	defer f.source.mu.Unlock()
-	pending := f.source.keys.pending
-	f.source.keys.pending = false
+	keys := &f.source.order[0].keys
+	pending := keys.pending
+	keys.pending = false
 	return pending
 }
 

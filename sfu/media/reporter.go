@@ -183,8 +183,10 @@ func (p *Port) sendNACK(u *Upstream, numbers []uint16, now int64) (_ []uint16, n
 		})
 	}
 	if unrepairable {
-		if source := u.source.Load(); source != nil {
-			source.RequestKeyFrame()
+		if source := u.group.source.Load(); source != nil {
+			if l := source.layerOf(u); l != nil {
+				l.requestKeyFrame()
+			}
 		}
 	}
 	return numbers, next
@@ -192,7 +194,7 @@ func (p *Port) sendNACK(u *Upstream, numbers []uint16, now int64) (_ []uint16, n
 
 // sendPLI asks u for a key frame when its source needs one.
 func (p *Port) sendPLI(u *Upstream, now int64) (next int64) {
-	source := u.source.Load()
+	source := u.group.source.Load()
 	if source == nil || u.kind != keyFrameKind {
 		return 0
 	}

@@ -77,16 +77,16 @@ func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now i
 	f.counters.nacked.Add(1)
 	f.mu.Lock()
 	sequence := nearest(f.sequence.highest, number)
-	segment, inSource := f.segments.ofFeed(sequence)
+	segment, inLayer := f.segments.ofFeed(sequence)
 	if segment == nil || !f.running || !f.ready() || sequence > f.sequence.highest {
 		f.mu.Unlock()
 		f.counters.nackMissed.Add(1)
 		return
 	}
-	source := f.source
+	source, layer := f.source, segment.layer
 	f.mu.Unlock()
 
-	info, size, ok := source.cached(inSource, buffer[2:])
+	info, size, ok := layer.cached(inLayer, buffer[2:])
 	if !ok || size == 0 {
 		f.counters.nackMissed.Add(1)
 		return
@@ -94,7 +94,7 @@ func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now i
 
 	f.mu.Lock()
 	segment, still := f.segments.ofFeed(sequence)
-	if f.source != source || !f.ready() || segment == nil || still != inSource {
+	if f.source != source || !f.ready() || segment == nil || still != inLayer || segment.layer != layer {
 		f.mu.Unlock()
 		f.counters.nackMissed.Add(1)
 		return
@@ -109,7 +109,7 @@ func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now i
 		Marker:         info.Marker,
 		PayloadType:    uint8(f.payload.codec.PayloadType),
 		SequenceNumber: uint16(sequence),
-		Timestamp:      segment.timestamp(inSource, info.Timestamp),
+		Timestamp:      segment.timestamp(inLayer, info.Timestamp),
 		SSRC:           f.bound.ssrc,
 	}
 	payload := buffer[2 : 2+size]

@@ -111,7 +111,13 @@ func (f *Feed) received(report rtcp.ReceptionReport, now int64) {
 // keyFrameAsked handles a key frame request of the viewer.
 func (f *Feed) keyFrameAsked() {
 	f.counters.plis.Add(1)
-	if source := f.Source(); source != nil {
+	f.mu.Lock()
+	source, layer := f.source, f.layer
+	f.mu.Unlock()
+	switch {
+	case layer != nil:
+		layer.requestKeyFrame()
+	case source != nil:
 		source.RequestKeyFrame()
 	}
 }

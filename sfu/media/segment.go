@@ -3,13 +3,14 @@ package media
 // keptSegments is how many of a feed's last segments can still be asked for.
 const keptSegments = 64
 
-// segment is a stretch of a source as one feed sends it: the source's packets
+// segment is a stretch of a layer as one feed sends it: the layer's packets
 // from first on have the feed's numbers from "from" on, up to the beginning of
 // the next segment. Immutable once another one follows.
 type segment struct {
+	layer    *layer
 	from     uint64 // number of the feed
-	first    uint64 // number of the source
-	tsOffset uint32 // added to the source's timestamps
+	first    uint64 // number of the layer
+	tsOffset uint32 // added to the layer's timestamps
 	squeeze  squeeze
 }
 
@@ -17,8 +18,8 @@ type segment struct {
 // together although they came one after the other: a receiver would wait between
 // them as long as their timestamps say.
 type squeeze struct {
-	before    uint64 // source's number from which on timestamps are left alone; 0: all are
-	timestamp uint32 // source's timestamp of the packet in front of that
+	before    uint64 // layer's number from which on timestamps are left alone; 0: all are
+	timestamp uint32 // layer's timestamp of the packet in front of that
 	shift     uint8  // times before it are divided by two to the power of this
 }
 
@@ -48,13 +49,13 @@ func (s *segments) push(next segment) {
 	s.count++
 }
 
-// ofSource finds the number that a source's packet has, or would have had, in
+// ofSource finds the number that a packet of a layer has, or would have had, in
 // the feed; nil if it falls into no segment.
-func (s *segments) ofSource(sequence uint64) (*segment, uint64) {
+func (s *segments) ofSource(l *layer, sequence uint64) (*segment, uint64) {
 	end := ^uint64(0)
 	for i := s.count - 1; i >= max(0, s.count-keptSegments); i-- {
 		segment := &s.list[i%keptSegments]
-		if sequence >= segment.first && sequence-segment.first < end-segment.from {
+		if segment.layer == l && sequence >= segment.first && sequence-segment.first < end-segment.from {
 			return segment, segment.from + sequence - segment.first
 		}
 		end = segment.from
@@ -62,7 +63,7 @@ func (s *segments) ofSource(sequence uint64) (*segment, uint64) {
 	return nil, 0
 }
 
-// ofFeed finds the source's number of a packet of the feed; nil if it is too old.
+// ofFeed finds the layer's number of a packet of the feed; nil if it is too old.
 func (s *segments) ofFeed(sequence uint64) (*segment, uint64) {
 	for i := s.count - 1; i >= max(0, s.count-keptSegments); i-- {
 		if segment := &s.list[i%keptSegments]; sequence >= segment.from {

@@ -114,7 +114,7 @@ func (u *Upstream) reported(sr *rtcp.SenderReport, now int64) {
 		received: true, compact: uint32(sr.NTPTime >> 16), arrival: now, timestamp: sr.RTPTime, server: server,
 	}
 	u.mu.Unlock()
-	if source := u.source.Load(); source != nil {
+	if source := u.group.source.Load(); source != nil {
 		source.reported(u)
 	}
 }
@@ -132,17 +132,19 @@ func (f *Feed) takeReport(now int64) (*rtcp.SenderReport, string) {
 	if f.counters.reportsPending.Swap(0) == 0 {
 		return nil, ""
 	}
-	source := f.Source()
-	if source == nil {
+	f.mu.Lock()
+	layer := f.layer
+	f.mu.Unlock()
+	if layer == nil {
 		return nil, ""
 	}
-	last, ok := source.lastReport()
+	last, ok := layer.lastReport()
 	if !ok {
 		return nil, ""
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.source != source || !f.running {
+	if f.layer != layer || !f.running {
 		return nil, ""
 	}
 	sr := &rtcp.SenderReport{

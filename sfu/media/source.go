@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -18,26 +17,28 @@ const (
 	maxAudioPayload = 400
 )
 
-// Source is one published track. One upstream at a time is its carrier; the
-// packets of others are dropped. To its feeds a source is one sequence of
-// packets without breaks, whatever carries it. Safe for concurrent use.
+// Source is one published track with its simulcast layers, if it has any. One
+// upstream at a time is its carrier; the packets of others are dropped. To its
+// feeds each layer is one sequence of packets without breaks, whatever carries
+// it. Safe for concurrent use.
 type Source struct {
 	// Static.
-	kind webrtc.RTPCodecType
+	kind   webrtc.RTPCodecType
+	limits *keyLimits
 
-	feeds      atomic.Pointer[[]*Feed] // copied on write under mu
+	feeds      atomic.Pointer[[]*Feed]  // copied on write under mu
+	layers     atomic.Pointer[[]*layer] // copied on write under mu; by index, grows only
+	generation atomic.Uint32            // changes when feeds may have to choose another layer
 	lastPacket atomic.Int64
 	counters   struct {
 		packets, bytes, keyFrames, duplicates, padding, notCarrier, switches atomic.Uint64
 	}
 
-	mu     sync.Mutex // guards the rest
-	active *Upstream  // whose packets are forwarded
-	next   *Upstream  // takes over with its first key frame (audio: packet)
-	mapper sourceMapper
-	cache  *rtpcache.Ring
-	keys   keyRequests
-	key    keyFrame // the last one
+	mu       sync.Mutex // guards the rest
+	active   *Upstream  // whose packets are forwarded
+	next     *Upstream  // takes over with its first key frame (audio: packet)
+	order    []*layer   // from the smallest to the biggest
+	surveyed int64      // when the layers were measured
 	// admitted counts the packets given to the feeds, so that a feed that has read
 	// them from the cache recognises those.
 	admitted uint64
@@ -53,17 +54,14 @@ type SourceOptions struct {
 
 // NewSource makes a source without a carrier.
 func NewSource(opts SourceOptions) *Source {
-	kind := opts.Kind
-	s := &Source{kind: kind, keys: keyRequests{limits: &cameraKeyLimits}}
+	s := &Source{kind: opts.Kind, limits: &cameraKeyLimits}
 	if opts.Screen {
-		s.keys.limits = &screenKeyLimits
+		s.limits = &screenKeyLimits
 	}
 	s.feeds.Store(&[]*Feed{})
-	if kind == webrtc.RTPCodecTypeVideo {
-		s.cache = rtpcache.New(videoCacheSlots, maxPayload)
-	} else {
-		s.cache = rtpcache.New(audioCacheSlots, maxAudioPayload)
-	}
+	first := newLayer(s, 0)
+	s.layers.Store(&[]*layer{first})
+	s.order = []*layer{first}
 	return s
 }
 
@@ -90,7 +88,10 @@ func (s *Source) SetCarrier(u *Upstream) {
 		s.release(s.next)
 		s.release(s.active)
 		s.active, s.next = nil, nil
-		s.keys.passed() // nobody is there who could send one
+		for _, l := range s.order {
+			l.live = false
+			l.keys.passed() // nobody is there who could send one
+		}
 	case u == s.active:
 		s.release(s.next)
 		s.next = nil
@@ -101,9 +102,13 @@ func (s *Source) SetCarrier(u *Upstream) {
 		s.release(s.next)
 		s.next = u
 		u.source.Store(s)
+		s.ensureLayers(u)
 		if s.kind == webrtc.RTPCodecTypeVideo {
-			s.keys = keyRequests{limits: s.keys.limits} // the limits are those of one publisher's encoder
-			s.keys.request(monotonic())
+			now := monotonic()
+			for _, l := range s.order {
+				l.keys = keyRequests{limits: s.limits} // they bound what one publisher is asked for
+				l.keys.request(now)
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -126,6 +131,9 @@ func (s *Source) drop(u *Upstream) {
 	s.release(u)
 	if s.active == u {
 		s.active = nil
+		for _, l := range s.order {
+			l.live = false
+		}
 	}
 	if s.next == u {
 		s.next = nil
@@ -155,13 +163,42 @@ func (s *Source) RequestKeyFrame() {
 	if s.kind != webrtc.RTPCodecTypeVideo {
 		return
 	}
+	now := monotonic()
 	s.mu.Lock()
-	s.keys.request(monotonic())
+	running := slices.ContainsFunc(s.order, func(l *layer) bool { return l.active.Load() })
+	for _, l := range s.order {
+		if l.active.Load() || !running {
+			l.keys.request(now)
+		}
+	}
 	target := s.keyFrameTarget()
 	s.mu.Unlock()
 	if target != nil {
 		target.port.poke()
 	}
+}
+
+// requestKeyFrame is RequestKeyFrame for one layer.
+func (l *layer) requestKeyFrame() {
+	s := l.source
+	if s.kind != webrtc.RTPCodecTypeVideo {
+		return
+	}
+	s.mu.Lock()
+	l.keys.request(monotonic())
+	target := s.keyFrameTarget()
+	s.mu.Unlock()
+	if target != nil {
+		target.port.poke()
+	}
+}
+
+// layerOf is the layer that a stream fills, or nil.
+func (s *Source) layerOf(u *Upstream) *layer {
+	if layers := *s.layers.Load(); u.index < len(layers) {
+		return layers[u.index]
+	}
+	return nil
 }
 
 // keyFrameTarget is the upstream that is to send the next key frame. s.mu is
@@ -178,15 +215,12 @@ func (s *Source) keyFrameTarget() *Upstream {
 func (s *Source) pollKeyFrame(u *Upstream, now int64) (send bool, next int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.keyFrameTarget() != u {
+	l := s.layerOf(u)
+	if s.keyFrameTarget() != u.group || l == nil {
 		return false, 0
 	}
-	return s.keys.poll(now)
+	return l.keys.poll(now)
 }
-
-// LastPacket is when the last packet was forwarded; the zero time before the
-// first one.
-func (s *Source) LastPacket() time.Time { return at(s.lastPacket.Load()) }
 
 // Stats reads the source's counters.
 func (s *Source) Stats() SourceStats {
@@ -211,13 +245,15 @@ type outgoing struct {
 	payload   []byte // empty: a number that was kept free turned out to be padding
 	level     []byte // audio level (RFC 6464), or nil
 	arrival   int64
+	capture   int64 // the server's time of the timestamp by sender reports, ns; 0: not known
 }
 
 // deliver takes a packet from one of the source's upstreams, on the goroutine of
 // that upstream's SRTP session, and writes it to all feeds.
 func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 	key := f.startsKeyFrame != nil && f.startsKeyFrame(in.payload)
-	if !s.admit(u, f, in, key, now) {
+	l := s.admit(u, f, in, key, now)
+	if l == nil {
 		return
 	}
 	u.out.level = in.headerExtension(u.audioLevel)
@@ -225,13 +261,13 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 	// duplicates: the place for whoever wants to have a copy.
 	awaitingKey := false
 	for _, feed := range *s.feeds.Load() {
-		if feed.forward(s, &u.out, &u.header) {
+		if feed.forward(l, &u.out, &u.header) {
 			awaitingKey = true
 		}
 	}
 	if awaitingKey {
 		s.mu.Lock()
-		asked := s.keys.expect(now)
+		asked := l.keys.expect(now)
 		s.mu.Unlock()
 		if asked {
 			u.port.poke()
@@ -239,84 +275,126 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 	}
 }
 
-// admit decides whether a packet is forwarded, stores it and fills u.out.
-func (s *Source) admit(u *Upstream, f *format, in *packet, key bool, now int64) bool {
+// admit decides whether a packet is forwarded, stores it and fills u.out. It
+// returns the packet's layer, or nil.
+func (s *Source) admit(u *Upstream, f *format, in *packet, key bool, now int64) *layer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clockRate := f.codec.ClockRate
-	if s.active != u {
-		takesOver := s.next == u && len(in.payload) > 0 && (key || s.kind == webrtc.RTPCodecTypeAudio || s.active == nil)
-		if !takesOver {
-			s.counters.notCarrier.Add(1)
-			if s.next == u && s.keys.expect(now) {
-				u.port.poke()
-			}
-			return false
+	l := s.layerOf(u)
+	if l == nil || (!l.live || s.active != u.group) && !s.goLive(u, l, in, key, now) {
+		s.counters.notCarrier.Add(1)
+		if l != nil && s.keyFrameTarget() == u.group && s.kind == webrtc.RTPCodecTypeVideo && l.keys.expect(now) {
+			u.port.poke()
 		}
-		s.release(s.active)
-		s.active, s.next = u, nil
-		s.key = keyFrame{}
-		s.mapper.anchor(in.sequence, in.timestamp, clockRate, now)
-		s.counters.switches.Add(1)
+		return nil
 	}
-	m := s.mapper.translate(in.sequence, in.timestamp, len(in.payload) == 0, clockRate, now)
+	m := l.mapper.translate(in.sequence, in.timestamp, len(in.payload) == 0, clockRate, now)
 	if !m.ok {
 		s.counters.padding.Add(1)
-		return false
+		return nil
 	}
-	if m.late && s.cache.Seen(m.sequence) {
+	if m.late && l.cache.Seen(m.sequence) {
 		s.counters.duplicates.Add(1)
-		return false
+		return nil
 	}
-	s.cache.Put(m.sequence, rtpcache.Info{Timestamp: m.timestamp, Marker: in.marker}, in.payload)
-	if s.key.format != nil && s.key.format != f {
-		s.key = keyFrame{}
+	l.cache.Put(m.sequence, rtpcache.Info{Timestamp: m.timestamp, Marker: in.marker}, in.payload)
+	if l.key.format != nil && l.key.format != f {
+		l.key = keyFrame{}
 	}
 	if key && !m.late {
-		s.keys.passed()
-		s.key = keyFrame{format: f, sequence: m.sequence, arrival: now}
+		l.keys.passed()
+		l.key = keyFrame{format: f, sequence: m.sequence, arrival: now}
+		if width, height := pictureSize(f.codec.MimeType, in.payload); width != l.width || height != l.height {
+			l.width, l.height = width, height
+			s.surveyed = now - surveyInterval // is due
+		}
 		s.counters.keyFrames.Add(1)
 	}
 	s.admitted++
 	s.counters.packets.Add(1)
 	s.counters.bytes.Add(uint64(len(in.payload)))
 	s.lastPacket.Store(now)
+	l.lastPacket = now
+	l.rates.packet(0, rtpHeaderSize+len(in.payload))
+	if now-s.surveyed >= surveyInterval || !l.active.Load() {
+		s.survey(now)
+	}
 	u.out = outgoing{
 		sequence: m.sequence, timestamp: m.timestamp, marker: in.marker, key: key, late: m.late,
 		serial: s.admitted, format: f, payload: in.payload, arrival: now,
 	}
+	if len(s.order) > 1 {
+		u.out.capture = u.captured(in.timestamp, clockRate)
+	}
+	return l
+}
+
+// goLive makes the packets of a stream those of its layer, if this can be the
+// first one; it makes the stream's upstream the carrier, if it was chosen. s.mu is
+// held.
+func (s *Source) goLive(u *Upstream, l *layer, in *packet, key bool, now int64) bool {
+	if len(in.payload) == 0 {
+		return false
+	}
+	begins := key || s.kind == webrtc.RTPCodecTypeAudio
+	if s.active != u.group {
+		if s.next != u.group || !begins && (s.active != nil || l.used) {
+			return false
+		}
+		s.takeOver(u.group, now)
+	} else if !begins && l.used {
+		return false
+	}
+	l.live, l.used = true, true
+	l.mapper.anchor(in.sequence, in.timestamp, u.clockRate(), now)
 	return true
 }
 
-// cached copies a stored packet to dst.
-func (s *Source) cached(sequence uint64, dst []byte) (rtpcache.Info, int, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cache.Get(sequence, dst)
+// takeOver makes an upstream the carrier: each of the layers goes on with a key
+// frame of its own. s.mu is held.
+func (s *Source) takeOver(group *Upstream, now int64) {
+	s.release(s.active)
+	s.active, s.next = group, nil
+	for _, l := range s.order {
+		l.live, l.key = false, keyFrame{}
+	}
+	s.surveyed = now - surveyInterval // is due
+	s.counters.switches.Add(1)
 }
 
-// lastReport is the carrier's last sender report in the source's timeline: the
-// server's time and the source's RTP timestamp of the same instant.
-func (s *Source) lastReport() (r senderReport, ok bool) {
+// lastReport is the last sender report of the carrier about a layer in the
+// layer's timeline: the server's time and the layer's RTP timestamp of the same
+// instant.
+func (l *layer) lastReport() (r senderReport, ok bool) {
+	s := l.source
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.active == nil {
 		return senderReport{}, false
 	}
-	s.active.mu.Lock()
-	r = s.active.report
-	s.active.mu.Unlock()
-	r.timestamp += s.mapper.tsOffset
+	streams := *s.active.streams.Load()
+	if l.index >= len(streams) {
+		return senderReport{}, false
+	}
+	u := streams[l.index]
+	u.mu.Lock()
+	r = u.report
+	u.mu.Unlock()
+	r.timestamp += l.mapper.tsOffset
 	return r, r.received
 }
 
-// reported tells the feeds of a new sender report of u.
+// reported tells the feeds of a new sender report about u.
 func (s *Source) reported(u *Upstream) {
-	if s.Carrier() != u {
+	l := s.layerOf(u)
+	if s.Carrier() != u.group || l == nil {
 		return
 	}
 	for _, feed := range *s.feeds.Load() {
-		feed.reportDue()
+		if feed.sends(l) {
+			feed.reportDue()
+		}
 	}
 }
 

@@ -2,7 +2,8 @@ package media
 
 import "time"
 
-// UpstreamStats is a snapshot of an Upstream's counters since its start.
+// UpstreamStats is a snapshot of an Upstream's counters since its start: sums over
+// its simulcast layers; the jitter is that of the worst one.
 type UpstreamStats struct {
 	Packets    uint64 // RTP packets received, repaired ones among them
 	Bytes      uint64 // their payloads
@@ -35,6 +36,7 @@ type FeedStats struct {
 	WriteErrors   uint64
 	Unsupported   uint64 // packets dropped because the viewer has not negotiated their format
 	AwaitingKey   uint64 // packets dropped because the feed waits for a key frame
+	LayerSwitches uint64 // times it went on with another simulcast layer
 	Replays       uint64 // times it began with packets from the cache
 	NACKed        uint64 // packets the viewer asked for again
 	Retransmitted uint64

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,12 +12,18 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Upstream is one RTP stream that a Port receives: a track of the remote peer.
-// It forwards nothing by itself; a Source takes it as its carrier. It ends when
-// its receiver is stopped or its peer connection is closed.
+// Upstream is a track of the remote peer that a Port receives: one RTP stream or,
+// with simulcast (RFC 8853), one for each layer. It forwards nothing by itself; a
+// Source takes it as its carrier. It ends when its receiver is stopped or its
+// peer connection is closed.
+//
+// Each stream is an Upstream inside this package; the first one of a track, its
+// group, stands for all of them outside.
 type Upstream struct {
 	// Static.
 	port        *Port
+	group       *Upstream
+	index       int // of the stream in its group
 	track       trackRemote
 	kind        webrtc.RTPCodecType
 	ssrc        uint32
@@ -36,8 +43,9 @@ type Upstream struct {
 	out    outgoing
 	header rtp.Header
 
-	source     atomic.Pointer[Source] // written under Source.mu of either source
-	format     atomic.Pointer[format] // of the last packet
+	source     atomic.Pointer[Source]      // of a group; written under Source.mu of either source
+	streams    atomic.Pointer[[]*Upstream] // of a group, by index; copied on write under port.mu
+	format     atomic.Pointer[format]      // of the last packet
 	lastPacket atomic.Int64
 	counters   struct {
 		packets, bytes, repaired, probes, malformed, unassigned, lost, nacked, givenUp, plis atomic.Uint64
@@ -77,6 +85,8 @@ func newUpstream(p *Port, track trackRemote, mid string, parameters webrtc.RTPPa
 		mid:      mid,
 		done:     make(chan struct{}),
 	}
+	u.group = u
+	u.streams.Store(&[]*Upstream{u})
 	for _, codec := range parameters.Codecs {
 		if apt, ok := associatedPayloadType(codec.RTPCodecCapability); ok {
 			u.associated[codec.PayloadType&0x7f] = uint8(apt)
@@ -104,7 +114,8 @@ func newUpstream(p *Port, track trackRemote, mid string, parameters webrtc.RTPPa
 // Kind is audio or video.
 func (u *Upstream) Kind() webrtc.RTPCodecType { return u.kind }
 
-// SSRC is the synchronization source of the stream.
+// SSRC is the synchronization source of the stream; of the first one with
+// simulcast.
 func (u *Upstream) SSRC() uint32 { return u.ssrc }
 
 // MID is the identification tag of the stream's m-line (RFC 8843).
@@ -117,9 +128,6 @@ func (u *Upstream) StreamID() string { return u.streamID }
 // announces the same track under another id on each connection.
 func (u *Upstream) TrackID() string { return u.track.ID() }
 
-// RID is the simulcast layer (RFC 8851), or "".
-func (u *Upstream) RID() string { return u.track.RID() }
-
 // Codec is the format of the last packet; before the first one, the format that
 // was negotiated first; the zero value if there is none.
 func (u *Upstream) Codec() webrtc.RTPCodecParameters {
@@ -129,32 +137,81 @@ func (u *Upstream) Codec() webrtc.RTPCodecParameters {
 	return webrtc.RTPCodecParameters{}
 }
 
-// LastPacket is when the last packet with a payload arrived; the zero time
-// before the first one.
-func (u *Upstream) LastPacket() time.Time { return at(u.lastPacket.Load()) }
+// LastPacket is when the last packet with a payload arrived on any stream; the
+// zero time before the first one.
+func (u *Upstream) LastPacket() time.Time {
+	last := int64(0)
+	for _, stream := range *u.streams.Load() {
+		last = max(last, stream.lastPacket.Load())
+	}
+	return at(last)
+}
 
 // Done is closed when the stream has ended for good: its receiver was stopped,
 // or its peer connection or Port closed.
 func (u *Upstream) Done() <-chan struct{} { return u.done }
 
-// Stats reads the upstream's counters.
+// Stats reads the upstream's counters, the sums over all streams.
 func (u *Upstream) Stats() UpstreamStats {
+	var sum UpstreamStats
+	for _, stream := range *u.streams.Load() {
+		stream.addStats(&sum)
+	}
+	return sum
+}
+
+func (u *Upstream) addStats(sum *UpstreamStats) {
 	u.mu.Lock()
-	jitter := u.receive.jitterDuration()
+	sum.Jitter = max(sum.Jitter, u.receive.jitterDuration())
 	u.mu.Unlock()
 	c := &u.counters
-	return UpstreamStats{
-		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Repaired: c.repaired.Load(),
-		Probes: c.probes.Load(), Malformed: c.malformed.Load(), Unassigned: c.unassigned.Load(),
-		Lost: c.lost.Load(), NACKed: c.nacked.Load(), GivenUp: c.givenUp.Load(),
-		PLIs: c.plis.Load(), Jitter: jitter,
+	sum.Packets += c.packets.Load()
+	sum.Bytes += c.bytes.Load()
+	sum.Repaired += c.repaired.Load()
+	sum.Probes += c.probes.Load()
+	sum.Malformed += c.malformed.Load()
+	sum.Unassigned += c.unassigned.Load()
+	sum.Lost += c.lost.Load()
+	sum.NACKed += c.nacked.Load()
+	sum.GivenUp += c.givenUp.Load()
+	sum.PLIs += c.plis.Load()
+}
+
+// join makes a stream one of a track that is there already, in the place of an
+// earlier stream of the same layer if there is one; false: there are too many.
+// port.mu is held.
+func (u *Upstream) join(group *Upstream) bool {
+	u.group = group
+	streams := slices.Clone(*group.streams.Load())
+	u.index = slices.IndexFunc(streams, func(other *Upstream) bool { return other.track.RID() == u.track.RID() })
+	if u.index < 0 {
+		if u.index = len(streams); u.index == maxLayers {
+			return false
+		}
+		streams = append(streams, u)
+	} else {
+		streams[u.index] = u
 	}
+	u.formats, u.associated = group.formats, group.associated
+	group.streams.Store(&streams)
+	return true
+}
+
+// captured is the server's time of a timestamp by the last sender report (ns); 0
+// before the first one.
+func (u *Upstream) captured(timestamp, clockRate uint32) int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.report.received || clockRate == 0 {
+		return 0
+	}
+	return u.report.server + int64(int32(timestamp-u.report.timestamp))*1_000_000_000/int64(clockRate)
 }
 
 func (u *Upstream) end() { u.endOnce.Do(func() { close(u.done) }) }
 
 func (u *Upstream) clockRate() uint32 {
-	if f := u.format.Load(); f != nil && f.codec.ClockRate > 0 {
+	if f := u.group.format.Load(); f != nil && f.codec.ClockRate > 0 {
 		return f.codec.ClockRate
 	}
 	return 90000
@@ -180,8 +237,8 @@ func (u *Upstream) received(in *packet, retransmission bool, now int64) {
 	}
 	if len(in.payload) > 0 {
 		u.lastPacket.Store(now)
-		if u.format.Load() != f {
-			u.format.Store(f)
+		if u.group.format.Load() != f {
+			u.group.format.Store(f)
 		}
 	}
 	u.counters.packets.Add(1)
@@ -203,7 +260,7 @@ func (u *Upstream) received(in *packet, retransmission bool, now int64) {
 		}
 	}
 
-	source := u.source.Load()
+	source := u.group.source.Load()
 	if source == nil {
 		u.counters.unassigned.Add(1)
 		return
