@@ -193,6 +193,47 @@ func TestForwardingDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// TestThinningDoesNotAllocate does the same where every viewer gets something
+// else of three temporal layers, and targets change all the time.
+func TestThinningDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	f := newFeeding(t, video)
+	feeds := []*Feed{f.feed}
+	f.sink.keep = false
+	for range 3 {
+		feed, _ := newTestFeed(t, video, false)
+		feed.SetSource(f.source)
+		feeds = append(feeds, feed)
+	}
+	e := encoder{}
+	var packets [][]byte
+	for i := range 400 {
+		payloads, _ := e.next(i%40 == 0, 1)
+		packets = append(packets, rtpBytes(t, rtp.Header{PayloadType: 96, SSRC: 1000, Timestamp: e.timestamp}, 0, 0, payloads[0]))
+	}
+	n := uint16(0)
+	deliver := func() {
+		raw := packets[int(n)%len(packets)]
+		n++
+		raw[2], raw[3], raw[17], raw[18] = byte(n>>8), byte(n), byte(n>>8), byte(n)
+		feeds[n%4].SetTarget(Target{Temporal: int8(n / 7 % 3)})
+		f.port.received(raw, f.to)
+	}
+	for range 3000 {
+		deliver()
+	}
+	if n := testing.AllocsPerRun(5000, deliver); n != 0 {
+		t.Errorf("%v allocations per packet", n)
+	}
+	for _, feed := range feeds {
+		if stats := feed.Stats(); stats.Packets < 1000 {
+			t.Errorf("only %d packets were written", stats.Packets)
+		}
+	}
+}
+
 // BenchmarkForward is the relay's own work for each published packet: parse,
 // transport-cc, loss detection, cache, headers. Encryption and the socket are not
 // in it.

@@ -59,8 +59,9 @@ type Feed struct {
 
 	sequence  sequenceUnwrapper // numbers sent
 	timestamp uint32            // the last one sent
-	captured  int64             // when its picture was taken, as outgoing.capture
-	sentAt    int64             // when; 0: never
+	picture   picture
+	captured  int64 // when its picture was taken, as outgoing.capture
+	sentAt    int64 // when; 0: never
 	payload   negotiatedFormat
 
 	resends     resendLimiter
@@ -309,13 +310,21 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 			return false
 		}
 	} else {
-		if !f.running || f.layer != l || f.target.Load()&targetPaused != 0 {
+		if !f.running || f.layer != l || out.restarts || f.target.Load()&targetPaused != 0 {
 			if begun, waits := f.consider(l, out); !begun {
 				if !f.running && waits {
 					f.counters.awaitingKey.Add(1)
 				}
 				f.mu.Unlock()
 				return waits
+			}
+		}
+		if out.frame.layered {
+			begins := !f.picture.started || f.picture.timestamp != out.timestamp
+			if !f.passes(out) {
+				f.leaveOut(out, begins)
+				f.mu.Unlock()
+				return false
 			}
 		}
 		segment = f.segments.last()
@@ -332,7 +341,14 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 		f.resends.sentLate(sequence, out.arrival)
 	} else {
 		f.timestamp, f.sentAt, f.captured = header.Timestamp, out.arrival, out.capture
+		f.sentPicture(segment, &out.frame)
 	}
+	payload := out.payload
+	if out.late && out.frame.layered && out.frame.temporal > segment.limit {
+		payload = nil // its number was kept free
+	}
+	changed := len(payload) > 0 && segment.rewrites(&out.frame)
+	pictures, bases := segment.pictures, segment.bases
 	level := f.bound.audioLevel
 	writer := f.bound.writer
 	f.mu.Unlock()
@@ -342,7 +358,13 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 		_ = header.SetExtension(level, out.level)
 	}
 	header.Padding, header.PaddingSize = false, 0
-	f.write(writer, header, out.payload)
+	if changed { // in place: the payload is copied by the encryption, then the next feed's turn
+		out.frame.rewrite(payload, out.frame.pictureID-pictures, out.frame.base-bases)
+	}
+	f.write(writer, header, payload)
+	if changed {
+		out.frame.rewrite(payload, out.frame.pictureID, out.frame.base)
+	}
 	return false
 }
 
@@ -409,7 +431,13 @@ func (f *Feed) begin(l *layer, out *outgoing) {
 		f.counters.layerSwitches.Add(1)
 	}
 	f.layer = l
-	f.segments.push(segment{layer: l, from: f.sequence.highest + 1, first: out.sequence, tsOffset: next - out.timestamp})
+	s := segment{
+		layer: l, from: f.sequence.highest + 1, first: out.sequence, tsOffset: next - out.timestamp,
+		describe: out.format.describe, limit: limitOf(f.target.Load()),
+	}
+	f.follow(&s, &out.frame)
+	f.picture.limit = s.limit
+	f.push(s)
 	f.start()
 	f.port.poke()
 }

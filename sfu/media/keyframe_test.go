@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/pion/rtp/codecs"
@@ -108,9 +109,14 @@ func FuzzKeyFrameDetection(f *testing.F) {
 	for _, c := range keyFramePayloads {
 		f.Add(c.payload)
 	}
-	f.Fuzz(func(_ *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, mime := range []string{webrtc.MimeTypeVP8, webrtc.MimeTypeVP9, webrtc.MimeTypeH264, webrtc.MimeTypeAV1} {
-			keyFrameDetector(mime)(b)
+			key := keyFrameDetector(mime)(b)
+			d := frameDescriber(mime)(b)
+			if d.key != key {
+				t.Errorf("%s % x: key frame %v, described as %+v", mime, b, key, d)
+			}
+			d.rewrite(bytes.Clone(b), 0x1234, 0x56)
 		}
 	})
 }

@@ -37,8 +37,9 @@ type layer struct {
 	source *Source
 	index  int // of the carrier's stream that fills it
 
-	rank   atomic.Int32 // its place in the order of sizes, 0 is the smallest
-	active atomic.Bool
+	rank      atomic.Int32 // its place in the order of sizes, 0 is the smallest
+	active    atomic.Bool
+	temporals atomic.Int32 // the highest temporal layer seen
 
 	// Guarded by the source's mutex.
 	live          bool // packets of the present carrier are being forwarded
@@ -82,7 +83,6 @@ func (l *layer) bigger(other *layer) bool {
 // rateMeter measures the bitrate of each temporal layer.
 type rateMeter struct {
 	bytes   [maxTemporal]uint64 // received ever
-	highest int                 // temporal layer seen
 	samples [rateSamples]struct {
 		at    int64
 		bytes [maxTemporal]uint64
@@ -93,7 +93,6 @@ type rateMeter struct {
 
 func (r *rateMeter) packet(temporal, bytes int) {
 	r.bytes[temporal] += uint64(bytes)
-	r.highest = max(r.highest, temporal)
 }
 
 // sample measures the time since the oldest sample, if that is long enough.
@@ -163,9 +162,9 @@ func (s *Source) Layers(dst []LayerInfo) []LayerInfo {
 		if !l.used {
 			continue
 		}
-		for temporal := range l.rates.highest + 1 {
+		for temporal := range l.temporals.Load() + 1 {
 			dst = append(dst, LayerInfo{
-				Spatial: int8(i), Temporal: int8(temporal), Bitrate: l.rates.upTo(temporal),
+				Spatial: int8(i), Temporal: int8(temporal), Bitrate: l.rates.upTo(int(temporal)),
 				Active: l.active.Load(), Width: l.width, Height: l.height,
 			})
 		}

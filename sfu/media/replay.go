@@ -15,6 +15,7 @@ const (
 // keyFrame says where the last key frame of a source begins.
 type keyFrame struct {
 	format   *format // nil: there was none yet
+	frame    frame   // what its first packet says
 	sequence uint64
 	arrival  int64
 }
@@ -104,14 +105,18 @@ func (f *Feed) replayFrom(l *layer, key keyFrame, span uint32, shift uint8) bool
 			timestamp = fit
 		}
 	}
-	f.segments.push(segment{
+	next := segment{
 		layer:    l,
 		from:     f.sequence.highest + 1,
 		first:    key.sequence,
 		tsOffset: timestamp - m.timestamp,
 		squeeze:  squeeze{before: m.highest + 1, timestamp: m.timestamp, shift: shift},
-	})
-	f.layer = l
+		describe: key.format.describe,
+		limit:    unlimited, // who is shown all at once had better get all of it
+	}
+	f.follow(&next, &key.frame)
+	f.push(next)
+	f.layer, f.picture.limit = l, unlimited
 	f.start()
 	f.replaying, f.cursor = true, key.sequence
 	f.counters.replays.Add(1)
@@ -191,9 +196,16 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 		Timestamp:      segment.timestamp(cursor, info.Timestamp),
 		SSRC:           f.bound.ssrc,
 	}
+	payload := scratch.payload[:size]
+	if segment.describe != nil {
+		d := segment.describe(payload)
+		f.picture.started, f.picture.timestamp, f.picture.dropped = true, info.Timestamp, false
+		f.sentPicture(segment, &d)
+		payload = segment.rewrite(payload)
+	}
 	f.timestamp, f.sentAt, f.captured = scratch.header.Timestamp, now, 0
 	writer := f.bound.writer
 	f.mu.Unlock()
-	f.write(writer, &scratch.header, scratch.payload[:size])
+	f.write(writer, &scratch.header, payload)
 	return true
 }

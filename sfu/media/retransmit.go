@@ -112,8 +112,10 @@ func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now i
 		Timestamp:      segment.timestamp(inLayer, info.Timestamp),
 		SSRC:           f.bound.ssrc,
 	}
-	payload := buffer[2 : 2+size]
-	if f.payload.hasRTX && f.bound.rtxSSRC != 0 {
+	payload := segment.rewrite(buffer[2 : 2+size])
+	if len(payload) == 0 { // the number was kept for a packet that is not to be sent
+		header.Padding, header.PaddingSize = true, 1
+	} else if f.payload.hasRTX && f.bound.rtxSSRC != 0 {
 		binary.BigEndian.PutUint16(buffer, uint16(sequence))
 		payload = buffer[:2+size]
 		header.PayloadType = f.payload.rtx

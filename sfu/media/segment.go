@@ -12,6 +12,11 @@ type segment struct {
 	first    uint64 // number of the layer
 	tsOffset uint32 // added to the layer's timestamps
 	squeeze  squeeze
+
+	describe func([]byte) frame // reads the payloads
+	limit    uint8              // highest temporal layer among its packets
+	pictures uint16             // subtracted from picture ids (VP8)
+	bases    uint8              // and from TL0PICIDX
 }
 
 // squeeze shortens the time between the timestamps of packets that are sent
@@ -42,10 +47,10 @@ type segments struct {
 func (s *segments) clear() { s.count = 0 }
 
 // last is the present segment; there has to be one.
-func (s *segments) last() *segment { return &s.list[(s.count-1)%keptSegments] }
+func (s *segments) last() *segment { return &s.list[uint(s.count-1)%keptSegments] }
 
 func (s *segments) push(next segment) {
-	s.list[s.count%keptSegments] = next
+	s.list[uint(s.count)%keptSegments] = next
 	s.count++
 }
 
@@ -54,7 +59,7 @@ func (s *segments) push(next segment) {
 func (s *segments) ofSource(l *layer, sequence uint64) (*segment, uint64) {
 	end := ^uint64(0)
 	for i := s.count - 1; i >= max(0, s.count-keptSegments); i-- {
-		segment := &s.list[i%keptSegments]
+		segment := &s.list[uint(i)%keptSegments]
 		if segment.layer == l && sequence >= segment.first && sequence-segment.first < end-segment.from {
 			return segment, segment.from + sequence - segment.first
 		}
@@ -66,7 +71,7 @@ func (s *segments) ofSource(l *layer, sequence uint64) (*segment, uint64) {
 // ofFeed finds the layer's number of a packet of the feed; nil if it is too old.
 func (s *segments) ofFeed(sequence uint64) (*segment, uint64) {
 	for i := s.count - 1; i >= max(0, s.count-keptSegments); i-- {
-		if segment := &s.list[i%keptSegments]; sequence >= segment.from {
+		if segment := &s.list[uint(i)%keptSegments]; sequence >= segment.from {
 			return segment, segment.first + sequence - segment.from
 		}
 	}

@@ -238,8 +238,10 @@ type outgoing struct {
 	sequence  uint64 // in the numbers of the source
 	timestamp uint32 // likewise
 	marker    bool
-	key       bool   // the first packet of a key frame
-	late      bool   // older than the last one
+	key       bool // the first packet of a key frame
+	late      bool // older than the last one
+	restarts  bool // the first one of another encoder on this layer
+	frame     frame
 	serial    uint64 // counts the packets of the source
 	format    *format
 	payload   []byte // empty: a number that was kept free turned out to be padding
@@ -251,8 +253,11 @@ type outgoing struct {
 // deliver takes a packet from one of the source's upstreams, on the goroutine of
 // that upstream's SRTP session, and writes it to all feeds.
 func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
-	key := f.startsKeyFrame != nil && f.startsKeyFrame(in.payload)
-	l := s.admit(u, f, in, key, now)
+	var d frame
+	if f.describe != nil {
+		d = f.describe(in.payload)
+	}
+	l := s.admit(u, f, in, &d, now)
 	if l == nil {
 		return
 	}
@@ -277,12 +282,13 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 
 // admit decides whether a packet is forwarded, stores it and fills u.out. It
 // returns the packet's layer, or nil.
-func (s *Source) admit(u *Upstream, f *format, in *packet, key bool, now int64) *layer {
+func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) *layer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clockRate := f.codec.ClockRate
 	l := s.layerOf(u)
-	if l == nil || (!l.live || s.active != u.group) && !s.goLive(u, l, in, key, now) {
+	restarts := l != nil && (!l.live || s.active != u.group)
+	if l == nil || restarts && !s.goLive(u, l, in, d.key, now) {
 		s.counters.notCarrier.Add(1)
 		if l != nil && s.keyFrameTarget() == u.group && s.kind == webrtc.RTPCodecTypeVideo && l.keys.expect(now) {
 			u.port.poke()
@@ -302,9 +308,9 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, key bool, now int64) 
 	if l.key.format != nil && l.key.format != f {
 		l.key = keyFrame{}
 	}
-	if key && !m.late {
+	if d.key && !m.late {
 		l.keys.passed()
-		l.key = keyFrame{format: f, sequence: m.sequence, arrival: now}
+		l.key = keyFrame{format: f, frame: *d, sequence: m.sequence, arrival: now}
 		if width, height := pictureSize(f.codec.MimeType, in.payload); width != l.width || height != l.height {
 			l.width, l.height = width, height
 			s.surveyed = now - surveyInterval // is due
@@ -316,13 +322,17 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, key bool, now int64) 
 	s.counters.bytes.Add(uint64(len(in.payload)))
 	s.lastPacket.Store(now)
 	l.lastPacket = now
-	l.rates.packet(0, rtpHeaderSize+len(in.payload))
+	temporal := min(int(d.temporal), maxTemporal-1)
+	if int32(temporal) > l.temporals.Load() {
+		l.temporals.Store(int32(temporal))
+	}
+	l.rates.packet(temporal, rtpHeaderSize+len(in.payload))
 	if now-s.surveyed >= surveyInterval || !l.active.Load() {
 		s.survey(now)
 	}
 	u.out = outgoing{
-		sequence: m.sequence, timestamp: m.timestamp, marker: in.marker, key: key, late: m.late,
-		serial: s.admitted, format: f, payload: in.payload, arrival: now,
+		sequence: m.sequence, timestamp: m.timestamp, marker: in.marker, key: d.key, late: m.late, restarts: restarts,
+		frame: *d, serial: s.admitted, format: f, payload: in.payload, arrival: now,
 	}
 	if len(s.order) > 1 {
 		u.out.capture = u.captured(in.timestamp, clockRate)

@@ -67,7 +67,8 @@ func (f *Feed) Current() (Target, bool) {
 	if !f.running || paused || f.layer == nil {
 		return Target{Paused: paused}, false
 	}
-	return Target{Spatial: int8(f.layer.rank.Load())}, true
+	temporal := min(int32(f.picture.limit), f.layer.temporals.Load())
+	return Target{Spatial: int8(f.layer.rank.Load()), Temporal: int8(temporal)}, true
 }
 
 // sends reports whether the feed sends a layer.
@@ -118,7 +119,7 @@ func (s *Source) choose(highest int32) *layer {
 // go on with a key frame of l: the wanted layer, one that is nearer to it, or any
 // if there is nothing to be seen yet. f.mu is held.
 func (f *Feed) accepts(l, wanted *layer) bool {
-	if l == wanted || !f.running || !f.layer.active.Load() {
+	if l == wanted || l == f.layer || !f.running || !f.layer.active.Load() {
 		return true
 	}
 	goal := wanted.rank.Load()

@@ -69,10 +69,8 @@ type trackRemote interface {
 
 // format is one negotiated payload format. Immutable.
 type format struct {
-	codec webrtc.RTPCodecParameters
-	// startsKeyFrame reports whether a payload is the first of a key frame; nil
-	// for audio.
-	startsKeyFrame func(payload []byte) bool
+	codec    webrtc.RTPCodecParameters
+	describe func(payload []byte) frame // nil for audio
 }
 
 func newUpstream(p *Port, track trackRemote, mid string, parameters webrtc.RTPParameters) *Upstream {
@@ -92,7 +90,7 @@ func newUpstream(p *Port, track trackRemote, mid string, parameters webrtc.RTPPa
 			u.associated[codec.PayloadType&0x7f] = uint8(apt)
 			continue
 		}
-		f := &format{codec: codec, startsKeyFrame: keyFrameDetector(codec.MimeType)}
+		f := &format{codec: codec, describe: frameDescriber(codec.MimeType)}
 		u.formats[codec.PayloadType&0x7f] = f
 		if u.format.Load() == nil {
 			u.format.Store(f)
