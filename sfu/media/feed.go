@@ -11,6 +11,9 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
+// feedGap is how long no packet has to pass to be counted.
+const feedGap = int64(500e6)
+
 // Feed is one RTP stream that a Port sends: the webrtc.TrackLocal of one sender,
 // for as long as that exists. What it sends, a Source, may change at any time;
 // SSRC, sequence numbers and timestamps go on without a break. Payload types,
@@ -29,7 +32,8 @@ type Feed struct {
 	ssrc     atomic.Uint32 // 0 until bound
 	counters struct {
 		packets, bytes, writeErrors, unsupported, awaitingKey            atomic.Uint64
-		replays, layerSwitches                                           atomic.Uint64
+		replays, layerSwitches, keyFrames, gaps                          atomic.Uint64
+		longestGap                                                       atomic.Int64
 		nacked, retransmitted, nackMissed, nackLimited, plis             atomic.Uint64
 		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending atomic.Int64
 	}
@@ -310,6 +314,10 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 			return false
 		}
 	} else {
+		since := f.sentAt // 0: there is no gap
+		if !f.running {
+			since = 0
+		}
 		if !f.running || f.layer != l || out.restarts || f.target.Load()&targetPaused != 0 {
 			if begun, waits := f.consider(l, out); !begun {
 				if !f.running && waits {
@@ -329,6 +337,12 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 		}
 		segment = f.segments.last()
 		sequence = segment.from + out.sequence - segment.first
+		if since != 0 && out.arrival-since > feedGap {
+			f.noteGap(l, out.arrival-since)
+		}
+		if out.key {
+			f.counters.keyFrames.Add(1)
+		}
 	}
 	f.sequence.saw(sequence)
 	header.Version = 2
@@ -398,6 +412,16 @@ func (f *Feed) adopt(to *format) bool {
 	return true
 }
 
+// noteGap counts a time in which the viewer's picture stood still. That of a
+// screen may do so. f.mu is held.
+func (f *Feed) noteGap(l *layer, gap int64) {
+	if f.kind != webrtc.RTPCodecTypeVideo || l.source.limits == &screenKeyLimits {
+		return
+	}
+	f.counters.gaps.Add(1)
+	f.counters.longestGap.Store(max(f.counters.longestGap.Load(), gap))
+}
+
 // consider decides what to do with a packet of a layer that the feed does not
 // send: begun tells that it does from now on, waits that it would like to, but
 // this is no key frame. f.mu is held.
@@ -458,7 +482,8 @@ func (f *Feed) Stats() FeedStats {
 	c := &f.counters
 	return FeedStats{
 		Packets: c.packets.Load(), Bytes: c.bytes.Load(), WriteErrors: c.writeErrors.Load(),
-		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(), Replays: c.replays.Load(), LayerSwitches: c.layerSwitches.Load(),
+		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(), Replays: c.replays.Load(), LayerSwitches: c.layerSwitches.Load(), KeyFrames: c.keyFrames.Load(),
+		Gaps: c.gaps.Load(), LongestGap: time.Duration(c.longestGap.Load()),
 		NACKed: c.nacked.Load(), Retransmitted: c.retransmitted.Load(),
 		NACKMissed: c.nackMissed.Load(), NACKLimited: c.nackLimited.Load(), PLIs: c.plis.Load(),
 		FractionLost: uint8(c.reportedLoss.Load()), TotalLost: uint32(c.reportedTotal.Load()),

@@ -201,6 +201,9 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 		d := segment.describe(payload)
 		f.picture.started, f.picture.timestamp, f.picture.dropped = true, info.Timestamp, false
 		f.sentPicture(segment, &d)
+		if d.key {
+			f.counters.keyFrames.Add(1)
+		}
 		payload = segment.rewrite(payload)
 	}
 	f.timestamp, f.sentAt, f.captured = scratch.header.Timestamp, now, 0

@@ -233,6 +233,39 @@ func TestNACKAnswer(t *testing.T) {
 	}
 }
 
+// TestGapsAreCounted makes the last packet older than it is.
+func TestGapsAreCounted(t *testing.T) {
+	for _, screen := range []bool{false, true} {
+		f := newFeeding(t, video)
+		f.source = NewSource(SourceOptions{Kind: video, Screen: screen})
+		f.source.SetCarrier(f.to.upstream)
+		f.feed.SetSource(f.source)
+		age := func(by int64) {
+			f.feed.mu.Lock()
+			f.feed.sentAt -= by
+			f.feed.mu.Unlock()
+		}
+		f.video(1, keyPayload)
+		age(3600e9)
+		f.video(2, deltaPayload)
+		f.video(3, deltaPayload)
+		age(700e9)
+		f.video(4, keyPayload)
+		age(1e9)
+		f.feed.port.SetConnected(false)
+		f.feed.port.SetConnected(true)
+		f.replay() // it did not run: no gap
+		f.video(5, deltaPayload)
+		stats := f.feed.Stats()
+		if want := map[bool]uint64{false: 2}[screen]; stats.Gaps != want || !screen && stats.LongestGap.Hours() < 1 {
+			t.Errorf("screen %v: %d gaps, the longest of %v", screen, stats.Gaps, stats.LongestGap)
+		}
+		if stats.KeyFrames != 3 {
+			t.Errorf("%d key frames, want two and one again", stats.KeyFrames)
+		}
+	}
+}
+
 func TestCarriers(t *testing.T) {
 	source, other := NewSource(SourceOptions{Kind: video}), NewSource(SourceOptions{Kind: video})
 	_, a := newTestUpstream(t, video)

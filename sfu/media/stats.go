@@ -36,6 +36,9 @@ type FeedStats struct {
 	WriteErrors   uint64
 	Unsupported   uint64 // packets dropped because the viewer has not negotiated their format
 	AwaitingKey   uint64 // packets dropped because the feed waits for a key frame
+	KeyFrames     uint64 // key frames begun
+	Gaps          uint64 // times over 500 ms between two packets of a running video, screens excepted
+	LongestGap    time.Duration
 	LayerSwitches uint64 // times it went on with another simulcast layer
 	Replays       uint64 // times it began with packets from the cache
 	NACKed        uint64 // packets the viewer asked for again
