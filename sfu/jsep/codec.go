@@ -1,6 +1,10 @@
 package jsep
 
-import "strings"
+import (
+	"slices"
+
+	"skillsage/sfu/fmtp"
+)
 
 // DefaultVideo is the order in which a relay prefers video codecs: VP8 is
 // mandatory everywhere (RFC 7742 section 5), H.264 is what a client without it
@@ -27,32 +31,41 @@ func Choose(s *Section, policy []string, prefer string) *Codec {
 	return nil
 }
 
+// find returns the format of a codec that suits a relay best, of equal ones the
+// client's first; nil if none does.
 func find(s *Section, name string) *Codec {
+	var best *Codec
 	for i := range s.Codecs {
-		if c := &s.Codecs[i]; c.Name == name && carried(c) {
-			return c
+		if c := &s.Codecs[i]; c.Name == name && c.rank() > 0 && (best == nil || c.rank() > best.rank()) {
+			best = c
 		}
 	}
-	return nil
+	return best
 }
 
-// carried tells the formats of a codec that every endpoint of that codec takes
-// from the others that share its name.
-func carried(c *Codec) bool {
+// Takes lists the codecs of a section that a relay can carry, by name, in the
+// client's order.
+func (s *Section) Takes() []string {
+	var names []string
+	for i := range s.Codecs {
+		if c := &s.Codecs[i]; c.rank() > 0 && !slices.Contains(names, c.Name) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// rank tells the formats of a codec that every endpoint of that codec takes from
+// the others that share its name; 0: not to be carried.
+func (c *Codec) rank() int {
 	switch c.Name {
 	case "opus":
-		return c.ClockRate == 48000
-	case "h264":
-		// Constrained Baseline and Baseline, single NAL or FU-A with STAP-A
-		// (RFC 6184 section 6.3): the profile every browser decodes.
-		profile := strings.ToLower(fmtpValue(c.Fmtp, "profile-level-id"))
-		return fmtpValue(c.Fmtp, "packetization-mode") == "1" && strings.HasPrefix(profile, "42")
-	case "vp9":
-		profile := fmtpValue(c.Fmtp, "profile-id")
-		return profile == "" || profile == "0"
-	case "av1":
-		profile := fmtpValue(c.Fmtp, "profile")
-		return profile == "" || profile == "0"
+		if c.ClockRate != 48000 { // RFC 7587 section 4.1
+			return 0
+		}
+	case "vp8", "vp9", "h264", "av1":
+	default:
+		return 0
 	}
-	return true
+	return fmtp.Rank(c.Name, c.Fmtp)
 }

@@ -14,7 +14,7 @@ func TestChooseForBrowsers(t *testing.T) {
 		{"chromium-camera-offer", "", Audio, "opus:111/0"},
 		{"chromium-camera-offer", "", Video, "vp8:96/97"},
 		{"chromium-camera-offer", "vp9", Video, "vp9:98/99"},
-		{"chromium-camera-offer", "h264", Video, "h264:102/103"},
+		{"chromium-camera-offer", "h264", Video, "h264:108/109"},
 		{"chromium-camera-offer", "av1", Video, "av1:45/46"},
 		{"chromium-camera-offer", "h265", Video, "vp8:96/97"},
 		{"chromium-camera-offer", "g722", Audio, "opus:111/0"},
@@ -57,6 +57,9 @@ func TestChooseFormats(t *testing.T) {
 		{"Constrained Baseline, mode 1", Codec{Name: "h264", Fmtp: "packetization-mode=1;profile-level-id=42e01f"}, true},
 		{"Baseline, spaces, capitals", Codec{Name: "h264", Fmtp: "Profile-Level-ID=42E01F; packetization-mode=1"}, true},
 		{"mode 0", Codec{Name: "h264", Fmtp: "packetization-mode=0;profile-level-id=42e01f"}, false},
+		{"Constrained Baseline as Main with constraints", Codec{Name: "h264", Fmtp: "packetization-mode=1;profile-level-id=4de01f"}, true},
+		{"Constrained Baseline with other flags, a high level", Codec{Name: "h264", Fmtp: "packetization-mode=1;profile-level-id=42c034"}, true},
+		{"Baseline", Codec{Name: "h264", Fmtp: "packetization-mode=1;profile-level-id=42001f"}, true},
 		{"no mode", Codec{Name: "h264", Fmtp: "profile-level-id=42e01f"}, false},
 		{"High", Codec{Name: "h264", Fmtp: "packetization-mode=1;profile-level-id=640c1f"}, false},
 		{"Main", Codec{Name: "h264", Fmtp: "packetization-mode=1;profile-level-id=4d001f"}, false},
@@ -82,5 +85,46 @@ func TestChooseFormats(t *testing.T) {
 	}
 	if c := Choose(both, policy, ""); c.Name != "vp8" {
 		t.Errorf("the policy decides, not the order of the offer: chosen %s", c.Name)
+	}
+}
+
+// Chromium lists Baseline before Constrained Baseline, Safari High before both.
+func TestOfSeveralProfilesTheOneThatAllDecodeIsChosen(t *testing.T) {
+	h264 := func(pt uint8, mode, profile string) Codec {
+		return Codec{Name: "h264", PayloadType: pt, Fmtp: "packetization-mode=" + mode + ";profile-level-id=" + profile}
+	}
+	for _, c := range []struct {
+		codecs []Codec
+		want   uint8 // payload type, 0 for none
+	}{
+		{[]Codec{h264(1, "1", "42001f"), h264(2, "0", "42e01f"), h264(3, "1", "42e01f"), h264(4, "1", "42e034")}, 3},
+		{[]Codec{h264(1, "1", "640c1f"), h264(2, "1", "4d001f"), h264(3, "1", "4d801f")}, 3},
+		{[]Codec{h264(1, "0", "42e01f"), h264(2, "1", "42001f")}, 2},
+		{[]Codec{h264(1, "0", "42e01f"), h264(2, "1", "640c1f")}, 0},
+	} {
+		got := uint8(0)
+		if codec := Choose(&Section{Kind: Video, Codecs: c.codecs}, DefaultVideo, "h264"); codec != nil {
+			got = codec.PayloadType
+		}
+		if got != c.want {
+			t.Errorf("%v: chosen %d, want %d", c.codecs, got, c.want)
+		}
+	}
+}
+
+func TestTakes(t *testing.T) {
+	for name, want := range map[string]string{
+		"chromium-camera-offer": "opus|vp8 h264 av1 vp9",
+		"firefox-camera-offer":  "opus|vp8 vp9 av1",
+		"safari12-camera-offer": "opus|h264|", // the last is a data channel
+	} {
+		d := parse(t, fixture(t, name))
+		var got []string
+		for i := range d.Sections {
+			got = append(got, strings.Join(d.Sections[i].Takes(), " "))
+		}
+		if strings.Join(got, "|") != want {
+			t.Errorf("%s takes %q, want %q", name, strings.Join(got, "|"), want)
+		}
 	}
 }

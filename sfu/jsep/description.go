@@ -9,10 +9,13 @@ package jsep
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/pion/sdp/v3"
+
+	"skillsage/sfu/fmtp"
 )
 
 // Bounds of what a client may send. A browser's largest offers stay far below.
@@ -58,6 +61,10 @@ type Codec struct {
 	Channels    uint16
 	Fmtp        string
 	RTX         uint8 // payload type of its retransmission format (RFC 4588), 0 if none
+	// RED is the payload type of the format that carries Opus with copies of
+	// earlier packets (RFC 2198), 0 if none. Browsers send it where REDFirst.
+	RED      uint8
+	REDFirst bool // it stands before Opus
 }
 
 // Section is what a relay needs to know of one m= section.
@@ -68,7 +75,7 @@ type Section struct {
 	Rejected  bool      // port 0 without a=bundle-only
 	Stream    string    // first msid stream id, empty if none or "-"
 	Track     string    // msid track id
-	Codecs    []Codec   // in the client's order of preference, RTX folded into its base codec
+	Codecs    []Codec   // in the client's order of preference, RTX and RED folded into their base codec
 }
 
 // Description is a parsed offer or answer. It is immutable after Parse.
@@ -264,27 +271,43 @@ func parseCodecs(media *sdp.MediaDescription) []Codec {
 		if codec.Name != "rtx" {
 			continue
 		}
-		apt, err := strconv.ParseUint(fmtpValue(codec.Fmtp, "apt"), 10, 7)
+		apt, err := strconv.ParseUint(fmtp.Value(codec.Fmtp, "apt"), 10, 7)
 		if base := byType[uint8(apt)]; err == nil && base != nil && base.Name != "rtx" && base.RTX == 0 {
 			base.RTX = pt
 		}
 	}
+	for i, pt := range order {
+		codec := byType[pt]
+		if !codec.redundant() {
+			continue
+		}
+		if base := redundantOf(codec, order, byType); base != nil && base.RED == 0 {
+			base.RED, base.REDFirst = pt, slices.Index(order, base.PayloadType) > i
+		}
+	}
 	codecs := make([]Codec, 0, len(order))
 	for _, pt := range order {
-		if codec := byType[pt]; codec.Name != "" && codec.Name != "rtx" {
+		if codec := byType[pt]; codec.Name != "" && codec.Name != "rtx" && !codec.redundant() {
 			codecs = append(codecs, *codec)
 		}
 	}
 	return codecs
 }
 
-// fmtpValue returns one parameter of a format-specific parameter list.
-func fmtpValue(fmtp, name string) string {
-	for _, parameter := range strings.Split(fmtp, ";") {
-		key, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
-		if strings.EqualFold(key, name) {
-			return strings.TrimSpace(value)
+// redundant tells the audio format of RFC 2198 from the video format of that name.
+func (c *Codec) redundant() bool { return c.Name == "red" && c.ClockRate == 48000 }
+
+// redundantOf is the Opus that a RED format carries: what its parameters name, all
+// blocks the same; without parameters the first; nil if there is none.
+func redundantOf(red *Codec, order []uint8, byType map[uint8]*Codec) *Codec {
+	blocks := strings.Split(strings.TrimSpace(red.Fmtp), "/")
+	for _, pt := range order {
+		if byType[pt].Name != "opus" {
+			continue
+		}
+		if red.Fmtp == "" || !slices.ContainsFunc(blocks, func(b string) bool { return b != strconv.Itoa(int(pt)) }) {
+			return byType[pt]
 		}
 	}
-	return ""
+	return nil
 }

@@ -14,9 +14,11 @@ import (
 // commands (it stops an inactive transceiver for good) while the relay keeps
 // directions itself; a section that sends nothing loses its a=ssrc lines, so
 // that no receiver is started for it; of the formats only the chosen codec and
-// its RTX remain; where chosen returns nil one format stays under the name of a
+// its RTX or RED remain; where chosen returns nil one format stays under the name of a
 // codec that the stack has, so that it can answer the others (Rewrite rejects
-// the section then); candidates are taken out, they go their own bounded way.
+// the section then); Opus loses its parameters, which are between the clients and
+// which the stack would take for another codec's; candidates are taken out, they
+// go their own bounded way.
 func (d *Description) Sanitize(chosen func(*Section) *Codec) (string, error) {
 	out := *d.parsed
 	out.Attributes = withoutDirections(d.parsed.Attributes)
@@ -75,8 +77,10 @@ func rename(attributes []sdp.Attribute, codec *Codec) []sdp.Attribute {
 
 func formats(codec *Codec) []string {
 	list := []string{strconv.Itoa(int(codec.PayloadType))}
-	if codec.RTX != 0 {
-		list = append(list, strconv.Itoa(int(codec.RTX)))
+	for _, pt := range []uint8{codec.RTX, codec.RED} {
+		if pt != 0 {
+			list = append(list, strconv.Itoa(int(pt)))
+		}
 	}
 	return list
 }
@@ -103,7 +107,7 @@ func cleanAttributes(attributes []sdp.Attribute, section *Section, codec *Codec)
 				continue
 			}
 		case "rtpmap", "fmtp", "rtcp-fb":
-			if !ofCodec(a.Value, codec) {
+			if !ofCodec(a.Value, codec) || codec.Name == "opus" && a.Key == "fmtp" && !ofType(a.Value, codec.RED) {
 				continue
 			}
 		}
@@ -116,14 +120,16 @@ func cleanAttributes(attributes []sdp.Attribute, section *Section, codec *Codec)
 }
 
 // ofCodec tells whether an rtpmap, fmtp or rtcp-fb value speaks of that codec,
-// its RTX or, for feedback, of every payload type.
+// its RTX, its RED or, for feedback, of every payload type.
 func ofCodec(value string, codec *Codec) bool {
+	return strings.HasPrefix(value, "* ") || ofType(value, codec.PayloadType) || ofType(value, codec.RTX) || ofType(value, codec.RED)
+}
+
+// ofType tells whether a value begins with that payload type, 0 for none.
+func ofType(value string, pt uint8) bool {
 	first, _, _ := strings.Cut(value, " ")
-	if first == "*" {
-		return true
-	}
-	pt, err := strconv.ParseUint(first, 10, 7)
-	return err == nil && (uint8(pt) == codec.PayloadType || (codec.RTX != 0 && uint8(pt) == codec.RTX))
+	n, err := strconv.ParseUint(first, 10, 7)
+	return err == nil && pt != 0 && uint8(n) == pt
 }
 
 // Local is the relay's decision for one m= section of a description it sends.
@@ -134,6 +140,7 @@ type Local struct {
 	// announced, without a stream: Chromium never shows a source again that it
 	// was told of, then not, then told of again.
 	Paused bool
+	Opus   OpusLocal // of an audio section
 }
 
 // Rewrite turns a description made by the leg's WebRTC stack into the one the
@@ -176,6 +183,9 @@ func Rewrite(text string, decide func(mid string) (Local, bool)) (string, error)
 			return false
 		})
 		media.Attributes = append(media.Attributes, sdp.Attribute{Key: direction.String()})
+		if media.MediaName.Media == string(Audio) {
+			local.Opus.write(media)
+		}
 	}
 	if len(rejected) > 0 {
 		unbundle(parsed, rejected)

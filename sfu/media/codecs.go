@@ -6,10 +6,15 @@ import (
 
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"skillsage/sfu/fmtp"
 )
 
 // audioLevelURI is the client-to-mixer audio level of RFC 6464.
 const audioLevelURI = sdp.AudioLevelURI
+
+// mimeTypeRED is the redundancy format of RFC 2198, here of Opus.
+const mimeTypeRED = "audio/red"
 
 // registerCodecs registers what the relay forwards, in the order in which it
 // prefers them. Each video codec has its retransmission payload type (RFC 4588).
@@ -21,6 +26,15 @@ func registerCodecs(m *webrtc.MediaEngine) error {
 			RTCPFeedback: []webrtc.RTCPFeedback{{Type: webrtc.TypeRTCPFBTransportCC}},
 		},
 		PayloadType: 111,
+	}, webrtc.RTPCodecTypeAudio)
+	if err != nil {
+		return err
+	}
+	err = m.RegisterCodec(webrtc.RTPCodecParameters{
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: mimeTypeRED, ClockRate: 48000, Channels: 2, SDPFmtpLine: "111/111",
+		},
+		PayloadType: 63,
 	}, webrtc.RTPCodecTypeAudio)
 	if err != nil {
 		return err
@@ -100,49 +114,19 @@ func associatedPayloadType(c webrtc.RTPCodecCapability) (webrtc.PayloadType, boo
 	if !isRTX(c) {
 		return 0, false
 	}
-	pt, err := strconv.ParseUint(fmtpParameter(c.SDPFmtpLine, "apt"), 10, 7)
+	pt, err := strconv.ParseUint(fmtp.Value(c.SDPFmtpLine, "apt"), 10, 7)
 	return webrtc.PayloadType(pt), err == nil
 }
 
-// fmtpParameter is the value of one parameter of an a=fmtp line, or "".
-func fmtpParameter(line, name string) string {
-	for part := range strings.SplitSeq(line, ";") {
-		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		if strings.EqualFold(key, name) {
-			return value
-		}
-	}
-	return ""
-}
+// isRED reports whether a codec carries Opus with copies of earlier packets (RFC 2198).
+func isRED(c webrtc.RTPCodecCapability) bool { return strings.EqualFold(c.MimeType, mimeTypeRED) }
 
 // sameFormat reports whether a payload of format a can be decoded by whoever
-// negotiated b: the same codec and, where the codec has them, the same profile
-// and packetization mode. Levels are not compared.
+// negotiated b.
 func sameFormat(a, b webrtc.RTPCodecCapability) bool {
 	if !strings.EqualFold(a.MimeType, b.MimeType) || a.ClockRate != b.ClockRate {
 		return false
 	}
-	parameter := func(name, byDefault string, size int) bool {
-		x, y := fmtpParameter(a.SDPFmtpLine, name), fmtpParameter(b.SDPFmtpLine, name)
-		if x == "" {
-			x = byDefault
-		}
-		if y == "" {
-			y = byDefault
-		}
-		if size > 0 && len(x) >= size && len(y) >= size {
-			x, y = x[:size], y[:size]
-		}
-		return strings.EqualFold(x, y)
-	}
-	switch {
-	case strings.EqualFold(a.MimeType, webrtc.MimeTypeH264):
-		// RFC 6184 section 8.1: profile_idc and profile-iop, then the level.
-		return parameter("packetization-mode", "0", 0) && parameter("profile-level-id", "42000a", 4)
-	case strings.EqualFold(a.MimeType, webrtc.MimeTypeVP9):
-		return parameter("profile-id", "0", 0)
-	case strings.EqualFold(a.MimeType, webrtc.MimeTypeAV1):
-		return parameter("profile", "0", 0)
-	}
-	return true
+	_, codec, _ := strings.Cut(strings.ToLower(a.MimeType), "/")
+	return fmtp.Same(codec, a.SDPFmtpLine, b.SDPFmtpLine)
 }

@@ -32,7 +32,7 @@ type Feed struct {
 	ssrc     atomic.Uint32 // 0 until bound
 	counters struct {
 		packets, bytes, writeErrors, unsupported, awaitingKey            atomic.Uint64
-		replays, layerSwitches, keyFrames, gaps                          atomic.Uint64
+		replays, layerSwitches, keyFrames, gaps, redundant               atomic.Uint64
 		longestGap                                                       atomic.Int64
 		nacked, retransmitted, nackMissed, nackLimited, plis             atomic.Uint64
 		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending atomic.Int64
@@ -89,6 +89,8 @@ type negotiatedFormat struct {
 	codec  webrtc.RTPCodecParameters
 	rtx    uint8 // payload type of its retransmissions
 	hasRTX bool
+	red    uint8 // payload type of Opus with copies of earlier packets (RFC 2198)
+	hasRED bool
 }
 
 var _ webrtc.TrackLocal = (*Feed)(nil)
@@ -264,13 +266,16 @@ func (f *Feed) Unbind(context webrtc.TrackLocalContext) error {
 func negotiatedFormats(codecs []webrtc.RTPCodecParameters) []negotiatedFormat {
 	var formats []negotiatedFormat
 	for _, codec := range codecs {
-		if isRTX(codec.RTPCodecCapability) {
+		if isRTX(codec.RTPCodecCapability) || isRED(codec.RTPCodecCapability) {
 			continue
 		}
 		n := negotiatedFormat{codec: codec}
 		for _, other := range codecs {
 			if apt, ok := associatedPayloadType(other.RTPCodecCapability); ok && apt == codec.PayloadType {
 				n.rtx, n.hasRTX = uint8(other.PayloadType), true
+			}
+			if isRED(other.RTPCodecCapability) && strings.EqualFold(codec.MimeType, webrtc.MimeTypeOpus) {
+				n.red, n.hasRED = uint8(other.PayloadType), true
 			}
 		}
 		formats = append(formats, n)
@@ -365,6 +370,11 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 	pictures, bases := segment.pictures, segment.bases
 	level := f.bound.audioLevel
 	writer := f.bound.writer
+	if f.payload.hasRED && out.red.payload != nil {
+		payload = out.red.named(header.PayloadType)
+		header.PayloadType = f.payload.red
+		f.counters.redundant.Add(1)
+	}
 	f.mu.Unlock()
 
 	header.Extension, header.ExtensionProfile, header.Extensions = false, 0, header.Extensions[:0]
@@ -481,7 +491,7 @@ func capturedTicks(ns int64, elapsed, clockRate uint32) uint32 {
 func (f *Feed) Stats() FeedStats {
 	c := &f.counters
 	return FeedStats{
-		Packets: c.packets.Load(), Bytes: c.bytes.Load(), WriteErrors: c.writeErrors.Load(),
+		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Redundant: c.redundant.Load(), WriteErrors: c.writeErrors.Load(),
 		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(), Replays: c.replays.Load(), LayerSwitches: c.layerSwitches.Load(), KeyFrames: c.keyFrames.Load(),
 		Gaps: c.gaps.Load(), LongestGap: time.Duration(c.longestGap.Load()),
 		NACKed: c.nacked.Load(), Retransmitted: c.retransmitted.Load(),

@@ -11,6 +11,7 @@ type packet struct {
 	timestamp      uint32
 	ssrc           uint32
 	payload        []byte // without padding
+	red            redundancy
 	extension      []byte // body of the header extension, or nil
 	twoByteHeaders bool   // RFC 8285 section 4.3 instead of 4.2
 }
@@ -33,7 +34,7 @@ func (p *packet) parse(b []byte) bool {
 	p.sequence = binary.BigEndian.Uint16(b[2:])
 	p.timestamp = binary.BigEndian.Uint32(b[4:])
 	p.ssrc = binary.BigEndian.Uint32(b[8:])
-	p.extension = nil
+	p.extension, p.red = nil, redundancy{}
 
 	start := rtpHeaderSize + 4*int(b[0]&0x0f)
 	if b[0]&0x10 != 0 {

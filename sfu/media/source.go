@@ -245,6 +245,7 @@ type outgoing struct {
 	serial    uint64 // counts the packets of the source
 	format    *format
 	payload   []byte // empty: a number that was kept free turned out to be padding
+	red       redundancy
 	level     []byte // audio level (RFC 6464), or nil
 	arrival   int64
 	capture   int64 // the server's time of the timestamp by sender reports, ns; 0: not known
@@ -261,7 +262,7 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 	if l == nil {
 		return
 	}
-	u.out.level = in.headerExtension(u.audioLevel)
+	u.out.level, u.out.red = in.headerExtension(u.audioLevel), in.red
 	// What was admitted here is in order of arrival, repaired and without
 	// duplicates: the place for whoever wants to have a copy.
 	awaitingKey := false

@@ -8,6 +8,7 @@ type UpstreamStats struct {
 	Packets    uint64 // RTP packets received, repaired ones among them
 	Bytes      uint64 // their payloads
 	Repaired   uint64 // of Packets: received as retransmissions
+	Redundant  uint64 // of Packets: with copies of earlier ones inside (RED)
 	Probes     uint64 // retransmission packets without a payload (bandwidth probes)
 	Malformed  uint64 // not RTP, or with a payload type that was not negotiated
 	Unassigned uint64 // dropped because the upstream carries no source (yet)
@@ -33,6 +34,7 @@ type SourceStats struct {
 type FeedStats struct {
 	Packets       uint64 // RTP packets written, without retransmissions
 	Bytes         uint64 // their payloads
+	Redundant     uint64 // of Packets: with copies of earlier ones inside (RED)
 	WriteErrors   uint64
 	Unsupported   uint64 // packets dropped because the viewer has not negotiated their format
 	AwaitingKey   uint64 // packets dropped because the feed waits for a key frame

@@ -48,7 +48,7 @@ type Upstream struct {
 	format     atomic.Pointer[format]      // of the last packet
 	lastPacket atomic.Int64
 	counters   struct {
-		packets, bytes, repaired, probes, malformed, unassigned, lost, nacked, givenUp, plis atomic.Uint64
+		packets, bytes, repaired, redundant, probes, malformed, unassigned, lost, nacked, givenUp, plis atomic.Uint64
 	}
 
 	mu      sync.Mutex // guards the rest
@@ -71,6 +71,7 @@ type trackRemote interface {
 type format struct {
 	codec    webrtc.RTPCodecParameters
 	describe func(payload []byte) frame // nil for audio
+	red      bool                       // RFC 2198: other formats are inside
 }
 
 func newUpstream(p *Port, track trackRemote, mid string, parameters webrtc.RTPParameters) *Upstream {
@@ -90,9 +91,9 @@ func newUpstream(p *Port, track trackRemote, mid string, parameters webrtc.RTPPa
 			u.associated[codec.PayloadType&0x7f] = uint8(apt)
 			continue
 		}
-		f := &format{codec: codec, describe: frameDescriber(codec.MimeType)}
+		f := &format{codec: codec, describe: frameDescriber(codec.MimeType), red: isRED(codec.RTPCodecCapability)}
 		u.formats[codec.PayloadType&0x7f] = f
-		if u.format.Load() == nil {
+		if u.format.Load() == nil && !f.red {
 			u.format.Store(f)
 		}
 	}
@@ -166,6 +167,7 @@ func (u *Upstream) addStats(sum *UpstreamStats) {
 	sum.Packets += c.packets.Load()
 	sum.Bytes += c.bytes.Load()
 	sum.Repaired += c.repaired.Load()
+	sum.Redundant += c.redundant.Load()
 	sum.Probes += c.probes.Load()
 	sum.Malformed += c.malformed.Load()
 	sum.Unassigned += c.unassigned.Load()
@@ -228,7 +230,11 @@ func (u *Upstream) received(in *packet, retransmission bool, now int64) {
 		in.payloadType = u.associated[in.payloadType]
 		in.ssrc = u.ssrc
 	}
-	f := u.formats[in.payloadType]
+	f, size := u.formats[in.payloadType], len(in.payload)
+	if f != nil && f.red {
+		f = u.unwrapRED(in)
+		u.counters.redundant.Add(1)
+	}
 	if f == nil {
 		u.counters.malformed.Add(1)
 		return
@@ -240,7 +246,7 @@ func (u *Upstream) received(in *packet, retransmission bool, now int64) {
 		}
 	}
 	u.counters.packets.Add(1)
-	u.counters.bytes.Add(uint64(len(in.payload)))
+	u.counters.bytes.Add(uint64(size))
 	if retransmission {
 		u.counters.repaired.Add(1)
 	}
