@@ -26,6 +26,11 @@ func (s split) State(room, member, peer string, screen bool, state, reason strin
 	s.call.State(room, member, peer, screen, state, reason)
 }
 
+func (s split) Unsupported(room, member, peer string, screen bool, kind, reason string) {
+	s.rec.Unsupported(room, member, peer, screen, kind, reason)
+	s.call.Unsupported(room, member, peer, screen, kind, reason)
+}
+
 func (s split) forget() {
 	s.rec.mu.Lock()
 	s.rec.said, s.rec.states, s.rec.news = nil, nil, nil

@@ -2,7 +2,6 @@ package sfu
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -96,28 +95,9 @@ func (c *conn) addSection(s *section) error {
 	return nil
 }
 
-// onlyCodec keeps one codec and its retransmission format in what the server offers.
-func onlyCodec(t *webrtc.RTPTransceiver, name string) error {
-	all := t.Sender().GetParameters().Codecs
-	kept := slices.DeleteFunc(slices.Clone(all), func(c webrtc.RTPCodecParameters) bool {
-		return !strings.EqualFold(c.MimeType, t.Kind().String()+"/"+name)
-	})
-	for _, c := range all {
-		if !strings.EqualFold(c.MimeType, webrtc.MimeTypeRTX) {
-			continue
-		}
-		if slices.ContainsFunc(kept, func(k webrtc.RTPCodecParameters) bool {
-			return c.SDPFmtpLine == fmt.Sprintf("apt=%d", k.PayloadType)
-		}) {
-			kept = append(kept, c)
-		}
-	}
-	return t.SetCodecPreferences(kept)
-}
-
 // offerFirst makes the first offer of a connection and applies it: gathering
 // starts only then.
-func (c *conn) offerFirst(added []*section, codecs map[jsep.Kind]string) (webrtc.SessionDescription, error) {
+func (c *conn) offerFirst(added []*section, codecs map[jsep.Kind][]string) (webrtc.SessionDescription, error) {
 	desc, err := c.offerAgain(added, codecs)
 	if err != nil {
 		return desc, err
@@ -131,7 +111,7 @@ func (c *conn) offerFirst(added []*section, codecs map[jsep.Kind]string) (webrtc
 
 // offerAgain makes a later offer without applying it: the stack has no rollback
 // (pion/webrtc#2133), so the offer is applied only together with its answer.
-func (c *conn) offerAgain(added []*section, codecs map[jsep.Kind]string) (webrtc.SessionDescription, error) {
+func (c *conn) offerAgain(added []*section, codecs map[jsep.Kind][]string) (webrtc.SessionDescription, error) {
 	for _, s := range added {
 		if err := c.addSection(s); err != nil {
 			return webrtc.SessionDescription{}, err
@@ -147,15 +127,15 @@ func (c *conn) offerAgain(added []*section, codecs map[jsep.Kind]string) (webrtc
 	return desc, nil
 }
 
-// preferCodecs names the one codec of each kind that is not negotiated yet.
-func (c *conn) preferCodecs(codecs map[jsep.Kind]string) error {
+// preferCodecs names the codecs of each kind that is not negotiated yet.
+func (c *conn) preferCodecs(codecs map[jsep.Kind][]string) error {
 	for _, t := range c.pc.GetTransceivers() {
-		name := codecs[jsep.Kind(t.Kind().String())]
-		if name == "" {
+		names := codecs[jsep.Kind(t.Kind().String())]
+		if len(names) == 0 {
 			continue
 		}
-		if err := onlyCodec(t, name); err != nil {
-			return fmt.Errorf("choosing %s: %w", name, err)
+		if err := onlyCodecs(t, names); err != nil {
+			return fmt.Errorf("choosing %s: %w", strings.Join(names, ", "), err)
 		}
 	}
 	return nil

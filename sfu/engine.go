@@ -88,6 +88,9 @@ type Outbox interface {
 	// (who offered) and peer must be made anew; "refused" when a description of
 	// member's was found bad only after it had been taken.
 	State(room, member, peer string, screen bool, state, reason string)
+	// Unsupported tells member that it and peer share no codec of a kind ("audio"
+	// or "video") and will not get that of each other; both are told, once.
+	Unsupported(room, member, peer string, screen bool, kind, reason string)
 }
 
 // Stats counts what an Engine does; read by Engine.Stats.
@@ -101,6 +104,8 @@ type Stats struct {
 	DataChannels, DataChannelsLost  uint64
 	LegsFailed, LegsConnected       uint64
 	UpstreamsStarted, CarrierSwitch uint64
+	SecondUploads                   uint64 // of tracks in another codec, for a viewer who cannot take the first
+	Unsupported                     uint64 // calls whose members share no codec of a kind
 }
 
 // Engine is the relay. All methods may be called from any goroutine and never block,
@@ -123,6 +128,7 @@ type counters struct {
 	legs                                                                        atomic.Int64
 	opened, refused, held, glares, unanswered, rehomed, refilled, late          atomic.Uint64
 	candidatesDropped, channels, channelsLost, failed, connected, ups, switches atomic.Uint64
+	seconds, unsupported                                                        atomic.Uint64
 }
 
 // New makes an Engine. SetOutbox must follow before the first Join.
@@ -294,6 +300,7 @@ func (e *Engine) Stats() Stats {
 		DataChannels:      c.channels.Load(), DataChannelsLost: c.channelsLost.Load(),
 		LegsFailed: c.failed.Load(), LegsConnected: c.connected.Load(),
 		UpstreamsStarted: c.ups.Load(), CarrierSwitch: c.switches.Load(),
+		SecondUploads: c.seconds.Load(), Unsupported: c.unsupported.Load(),
 	}
 }
 

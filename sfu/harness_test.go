@@ -91,6 +91,10 @@ func (c *call) State(_, member, peer string, screen bool, state, reason string) 
 	c.states = append(c.states, fmt.Sprintf("%s %s>%s %v", state, member, peer, screen))
 }
 
+func (c *call) Unsupported(_, member, peer string, screen bool, kind, reason string) {
+	c.State("", member, peer, screen, "unsupported "+kind, reason)
+}
+
 func (c *call) sent() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,17 +135,19 @@ type client struct {
 	silent atomic.Bool // never answers
 	stream string
 	screen atomic.Value // string: the stream id of the share that is on
+	video  []string     // static: the video codecs it has, best first; nil: the stack's own, and it sends VP8
 
 	mu       sync.Mutex
 	pcs      map[clientKey]*webrtc.PeerConnection
 	received map[string]*atomic.Uint64 // "peer kind stream"
+	mimes    map[string]string         // of what is received, "peer kind"
 	streams  map[string]bool
 	offers   int
 }
 
-func (c *call) join(id, role string) *client {
+func (c *call) join(id, role string, video ...string) *client {
 	p := &client{
-		call: c, id: id, role: role, stream: "camera-" + id,
+		call: c, id: id, role: role, stream: "camera-" + id, video: video, mimes: make(map[string]string),
 		inbox: make(chan message, 1024), done: make(chan struct{}),
 		pcs: make(map[clientKey]*webrtc.PeerConnection), received: make(map[string]*atomic.Uint64), streams: make(map[string]bool),
 	}
@@ -209,7 +215,9 @@ func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
 		return pc
 	}
 	engine := &webrtc.MediaEngine{}
-	if err := engine.RegisterDefaultCodecs(); err != nil {
+	if p.video != nil {
+		registerOnly(p.call.t, engine, p.video)
+	} else if err := engine.RegisterDefaultCodecs(); err != nil {
 		p.call.t.Error(err)
 	}
 	settings := webrtc.SettingEngine{}
@@ -249,7 +257,11 @@ func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
 				if _, _, err := track.Read(buf); err != nil {
 					return
 				}
-				counter.Add(1)
+				if counter.Add(1) == 1 {
+					p.mu.Lock()
+					p.mimes[name] = track.Codec().MimeType
+					p.mu.Unlock()
+				}
 			}
 		})
 	})
@@ -264,6 +276,10 @@ func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
 func (p *client) addTracks(pc *webrtc.PeerConnection, stream string, kinds ...string) (stop func()) {
 	ended := make(chan struct{})
 	for _, kind := range kinds {
+		if kind == "video" && p.video != nil {
+			p.addEncoder(pc, stream)
+			continue
+		}
 		mime, size := webrtc.MimeTypeVP8, 900
 		if kind == "audio" {
 			mime, size = webrtc.MimeTypeOpus, 80

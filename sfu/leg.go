@@ -32,8 +32,10 @@ type leg struct {
 	connected   bool // ICE and DTLS are up
 	connectedAt time.Time
 
-	sections []*section // in the order of their creation
-	codecs   map[jsep.Kind]string
+	sections []*section             // in the order of their creation
+	codecs   map[jsep.Kind]string   // agreed
+	offered  map[jsep.Kind][]string // by the server, in its order, before that
+	red      jsep.Redundancy        // agreed; once established
 	streams  streams
 
 	// What the client said.
@@ -145,25 +147,6 @@ func (l *leg) inSlot(slot int) *section {
 	return nil
 }
 
-// codec is the one codec of a kind on this leg: what the other side of the call
-// already uses if the client has it, else the first of the policy.
-func (l *leg) codec(s *jsep.Section) *jsep.Codec {
-	prefer := l.codecs[s.Kind]
-	if prefer == "" {
-		if opp := l.opposite(); opp != nil {
-			prefer = opp.codecs[s.Kind]
-		}
-	}
-	codec := jsep.Choose(s, l.room.engine.opts.VideoCodecs, prefer)
-	if codec != nil && l.codecs[s.Kind] == "" {
-		l.codecs[s.Kind] = codec.Name
-	}
-	if codec != nil && codec.Name != l.codecs[s.Kind] {
-		return nil // one codec of a kind per connection
-	}
-	return codec
-}
-
 // wanted is what the server should be sending on this leg, by slot.
 func (l *leg) wanted() [slots]publication {
 	peer := l.room.members[l.key.peer]
@@ -171,13 +154,13 @@ func (l *leg) wanted() [slots]publication {
 		return [slots]publication{}
 	}
 	if opp := l.opposite(); opp != nil && opp.publishes() {
-		return opp.pubs
+		return l.inOwnCodecs(opp.pubs)
 	}
 	if l.key.screen {
 		// A viewer whom the sharer's client never called: any of its share legs will do.
 		for _, other := range l.room.order {
 			if other.key.client == l.key.peer && other.key.screen && other.publishes() {
-				return other.pubs
+				return l.inOwnCodecs(other.pubs)
 			}
 		}
 	}
@@ -264,6 +247,7 @@ func (l *leg) disconnect() {
 	l.connectBy = time.Time{}
 	l.sections = nil
 	clear(l.codecs)
+	l.offered = nil
 	l.out, l.withdrawn, l.answer = nil, nil, nil
 	l.release()
 	l.applied = nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"skillsage/sfu/jsep"
 	"skillsage/sfu/media"
 )
 
@@ -25,6 +26,7 @@ type member struct {
 	shareSince time.Time // a picture of the share has been published since
 	shareLost  time.Time // none is published any more since
 	sources    map[sourceKey]*source
+	takes      map[jsep.Kind]*takes
 }
 
 // shareStatus is what a member last said with screen-share-status.
@@ -54,7 +56,7 @@ type source struct {
 }
 
 func newMember(r *room, id, role string) *member {
-	return &member{room: r, id: id, role: role, sources: make(map[sourceKey]*source)}
+	return &member{room: r, id: id, role: role, sources: make(map[sourceKey]*source), takes: make(map[jsep.Kind]*takes)}
 }
 
 func (m *member) close() {
@@ -95,6 +97,7 @@ func (m *member) publish(l *leg) {
 		if s == nil {
 			s = &source{key: key, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: key.screen || slot >= slotExtraAudio})}
 			m.sources[key] = s
+			m.countSecond(l, key)
 		}
 		l.pubs[slot] = publication{source: s, mid: mid, stream: l.streams.id(slot), track: section.Track}
 	}

@@ -34,6 +34,7 @@ func (r *room) onOffer(key legKey, desc *jsep.Description) {
 	l.held, l.heldSince = desc, time.Now()
 	l.parked = false
 	l.client.proven = true
+	l.client.learn(desc, l.applied == nil || l.applied.Fingerprint != desc.Fingerprint)
 	for _, c := range desc.Candidates {
 		l.takeInlineCandidate(c, desc.Ufrag)
 	}
@@ -71,6 +72,7 @@ func (r *room) onAnswer(key legKey, desc *jsep.Description) {
 		l.takeInlineCandidate(c, desc.Ufrag)
 	}
 	l.answer = desc
+	l.client.learn(desc, false)
 	l.client.polite = l.client.polite || l.held != nil
 	l.held = nil // an offer that crossed the server's was rolled back for this answer
 	r.settle()
@@ -314,6 +316,7 @@ func (l *leg) applyAnswer() {
 		l.restarted()
 		return
 	}
+	l.agree(desc)
 	text, err := desc.Sanitize(l.codec)
 	if err != nil {
 		l.refuse(err)
@@ -336,6 +339,7 @@ func (l *leg) applyAnswer() {
 // makeAnswer answers the held offer.
 func (l *leg) makeAnswer() {
 	desc := l.held
+	l.agree(desc)
 	l.client.publish(l)
 	wanted := l.wanted()
 	first := l.conn == nil
@@ -406,6 +410,7 @@ func (l *leg) makeAnswer() {
 func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local) {
 	restarted := l.applied == nil || l.applied.Ufrag != desc.Ufrag
 	l.applied = desc
+	l.checkUnsupported(desc)
 	if restarted {
 		l.candidatesAdded = 0
 	}
@@ -455,7 +460,11 @@ func (l *leg) decide(s *section, remote *jsep.Section, wanted [slots]publication
 	} else if s.agreed && s.remote.Send && !l.selected(s.mid) {
 		recv = false // a clone, or what the client's present camera replaced
 	}
-	return jsep.Local{Send: send, Recv: recv, Paused: !send && s.sentOnce}
+	local := jsep.Local{Send: send, Recv: recv, Paused: !send && s.sentOnce}
+	if s.kind == jsep.Audio {
+		local.Opus = l.opus()
+	}
+	return local
 }
 
 // selected tells whether a slot is filled from that section.
@@ -529,28 +538,6 @@ func (l *leg) msid(wanted [slots]publication, slot int, kind jsep.Kind) (stream,
 
 // nextMID is a mid that no client uses by itself: theirs are numbers.
 func (l *leg) nextMID(pending int) string { return fmt.Sprintf("s%d", len(l.sections)+pending) }
-
-// offeredCodecs names the codec of every kind that a server's offer introduces.
-func (l *leg) offeredCodecs(added []*section) map[jsep.Kind]string {
-	introduced := make(map[jsep.Kind]string)
-	for _, s := range added {
-		if l.codecs[s.kind] == "" {
-			l.codecs[s.kind] = l.firstCodec(s.kind)
-			introduced[s.kind] = l.codecs[s.kind]
-		}
-	}
-	return introduced
-}
-
-func (l *leg) firstCodec(kind jsep.Kind) string {
-	if opp := l.opposite(); opp != nil && opp.codecs[kind] != "" {
-		return opp.codecs[kind]
-	}
-	if kind == jsep.Audio {
-		return "opus"
-	}
-	return l.room.engine.opts.VideoCodecs[0]
-}
 
 // refuse ends a leg whose client sent what the stack cannot take.
 func (l *leg) refuse(err error) {

@@ -70,6 +70,10 @@ func (r *recorder) State(_, member, peer string, _ bool, state, reason string) {
 	r.news = append(r.news, fmt.Sprintf("%s %s>%s", state, member, peer))
 }
 
+func (r *recorder) Unsupported(room, member, peer string, screen bool, kind, reason string) {
+	r.State(room, member, peer, screen, "unsupported "+kind, reason)
+}
+
 func (r *recorder) join(ids ...string) {
 	for _, id := range ids {
 		r.engine.Join("room", id, "candidate")

@@ -39,26 +39,28 @@ type room struct {
 	legCount atomic.Int64
 
 	// Owned by run.
-	members map[string]*member
-	legs    map[legKey]*leg
-	order   []*leg                               // the same, oldest first
-	early   map[legKey][]webrtc.ICECandidateInit // candidates without an offer yet
-	rehomes map[[2]string]*rehoming
-	viewers map[legKey]int // times a running share was offered to a viewer that was not called
-	running int            // goroutines that will post a result
-	ending  bool
-	ended   bool
+	members     map[string]*member
+	legs        map[legKey]*leg
+	order       []*leg                               // the same, oldest first
+	early       map[legKey][]webrtc.ICECandidateInit // candidates without an offer yet
+	rehomes     map[[2]string]*rehoming
+	viewers     map[legKey]int          // times a running share was offered to a viewer that was not called
+	unsupported map[unsupportedKey]bool // what both members of a call were told
+	running     int                     // goroutines that will post a result
+	ending      bool
+	ended       bool
 }
 
 func newRoom(e *Engine, id string) *room {
 	return &room{
 		engine: e, id: id, log: e.log.With("room", id), inbox: newInbox(),
-		present: make(map[string]bool),
-		members: make(map[string]*member),
-		legs:    make(map[legKey]*leg),
-		early:   make(map[legKey][]webrtc.ICECandidateInit),
-		rehomes: make(map[[2]string]*rehoming),
-		viewers: make(map[legKey]int),
+		present:     make(map[string]bool),
+		members:     make(map[string]*member),
+		legs:        make(map[legKey]*leg),
+		early:       make(map[legKey][]webrtc.ICECandidateInit),
+		rehomes:     make(map[[2]string]*rehoming),
+		viewers:     make(map[legKey]int),
+		unsupported: make(map[unsupportedKey]bool),
 	}
 }
 
@@ -145,6 +147,11 @@ func (r *room) leave(id string) {
 	for key := range r.viewers {
 		if key.client == id || key.peer == id {
 			delete(r.viewers, key)
+		}
+	}
+	for key := range r.unsupported {
+		if key.pair[0] == id || key.pair[1] == id {
+			delete(r.unsupported, key)
 		}
 	}
 	for pair := range r.rehomes {

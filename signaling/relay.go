@@ -4,7 +4,7 @@ import "skillsage/signaling/socketio"
 
 // Relay is what a room needs of a media server that ends the members' peer connections itself. It is given to the
 // Server with SetRelay; a room in relay mode tells it everything that its members say about media, and the relay
-// answers through Server.Send and Server.State.
+// answers through Server.Send, Server.State and Server.Unsupported.
 //
 // No method may block or wait for a lock that is held during a call of Send or State: the calls come from whichever
 // goroutine is handing out the room's messages, and that may be the one that just called Send. The calls of one room
@@ -91,6 +91,29 @@ func (s *Server) State(room, member, peer string, screen bool, state, reason str
 	}
 }
 
+// Unsupported tells member, with `media-unsupported`, that it and peer share no codec of that kind, "audio" or
+// "video", and will not get it of each other. It reaches nobody if either has left the room. It never blocks and may
+// be called from any goroutine.
+func (s *Server) Unsupported(room, member, peer string, screen bool, kind, reason string) {
+	r := s.rooms.find(room)
+	if r == nil {
+		s.stats.drop(dropNoRoom)
+		return
+	}
+	msg, err := socketio.Encode("media-unsupported", unsupported{UserID: peer, Kind: kind, IsScreenShare: screen, Reason: reason})
+	if err != nil {
+		s.log.Error("event not encoded", "room", room, "member", member, "error", err)
+		return
+	}
+	r.mu.Lock()
+	if m := r.members[member]; m != nil && r.members[peer] != nil {
+		r.post(m, msg)
+	} else {
+		s.stats.drop(dropNoMember)
+	}
+	r.deliverLocked()
+}
+
 func (s *Server) rehome(room, offerer, answerer, reason string) {
 	r := s.rooms.find(room)
 	if r == nil {
@@ -106,6 +129,13 @@ func (s *Server) rehome(room, offerer, answerer, reason string) {
 		s.log.Info("connection between two members is built anew", "room", room, "member", offerer, "peer", answerer, "reason", reason)
 	}
 	r.deliverLocked()
+}
+
+type unsupported struct {
+	UserID        string `json:"userId"`
+	Kind          string `json:"kind"`
+	IsScreenShare bool   `json:"isScreenShare"`
+	Reason        string `json:"reason"`
 }
 
 type description struct {

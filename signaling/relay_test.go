@@ -186,6 +186,26 @@ func TestRelayRefusals(t *testing.T) {
 	r.wantNames("other", b, welcome...)
 }
 
+func TestMediaUnsupported(t *testing.T) {
+	relay := &recorder{}
+	r := start(t, Options{Mode: ModeRelay}, relay)
+	a, b := r.join("iv", "recruiter"), r.join("iv", "candidate")
+	stranger := r.join("other", "candidate")
+	r.server.Unsupported("iv", a.ID(), b.ID(), true, "video", "no video codec in common")
+	r.waitText(a, "media-unsupported", fmt.Sprintf(`{"userId":"%s","kind":"video","isScreenShare":true,"reason":"no video codec in common"}`, b.ID()))
+	r.server.Unsupported("iv", b.ID(), a.ID(), false, "audio", "none")
+	r.waitText(b, "media-unsupported", fmt.Sprintf(`{"userId":"%s","kind":"audio","isScreenShare":false,"reason":"none"}`, a.ID()))
+	for _, pair := range [][2]string{{a.ID(), "gone"}, {"gone", a.ID()}, {stranger.ID(), a.ID()}, {a.ID(), stranger.ID()}} {
+		r.server.Unsupported("iv", pair[0], pair[1], false, "video", "")
+	}
+	r.server.Unsupported("no room", a.ID(), b.ID(), false, "video", "")
+	r.fence("iv", a, a, b)
+	r.fence("other", stranger, stranger)
+	if a.Count("media-unsupported") != 1 || b.Count("media-unsupported") != 1 || stranger.Count("media-unsupported") != 0 {
+		t.Errorf("recruiter received %q, candidate %q, a stranger %q", names(a), names(b), names(stranger))
+	}
+}
+
 func TestRelaySends(t *testing.T) {
 	relay := &recorder{}
 	r := start(t, Options{Mode: ModeRelay}, relay)

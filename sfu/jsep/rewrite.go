@@ -52,12 +52,15 @@ func (d *Description) Sanitize(chosen func(*Section) *Codec) (string, error) {
 	return string(text), nil
 }
 
-// standIn is a codec of the stack's under the first of the section's payload types.
+// standIn is a codec of the stack's under the first of the section's payload types
+// that is a dynamic one: the stack knows the static ones by themselves, and a
+// client without any codec writes "0" (RFC 3551 section 6).
 func standIn(section *Section, media *sdp.MediaDescription) *Codec {
 	pt := uint64(96)
-	if len(media.MediaName.Formats) > 0 {
-		if n, err := strconv.ParseUint(media.MediaName.Formats[0], 10, 7); err == nil {
+	for _, format := range media.MediaName.Formats {
+		if n, err := strconv.ParseUint(format, 10, 7); err == nil && n >= 96 {
 			pt = n
+			break
 		}
 	}
 	name := "VP8/90000"
