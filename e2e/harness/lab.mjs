@@ -87,7 +87,8 @@ export class Interview {
     return this.mode === 'relay'
   }
 
-  // join brings in a person of the interview's style. `options` overrides style, browser, extra, variant, server.
+  // join brings in a person of the interview's style. `options` overrides style, browser, extra, variant, server;
+  // `first` and `only` are formats that the page prefers, and the only ones of their kind that it has.
   async join (role, name, options = {}) {
     const style = options.style ?? this.style
     const browser = options.browser ?? this.browserOf[role]
@@ -97,7 +98,9 @@ export class Interview {
       room: this.room,
       role,
       variant: options.variant ?? this.variant,
-      extra: options.extra ?? 0
+      extra: options.extra ?? 0,
+      first: options.first ?? '',
+      only: options.only ?? ''
     })
     const { page, close } = await this.#browsers.newPage(browser)
     const person = new Person({ name, role, style, browser, page, close, url: url.href })

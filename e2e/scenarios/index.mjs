@@ -1,6 +1,7 @@
 // All scenarios, and which combinations of style, mode and browsers each is played in.
 
 import * as call from './call.mjs'
+import * as codecs from './codecs.mjs'
 import * as durations from './durations.mjs'
 import * as negotiation from './negotiation.mjs'
 import * as screen from './screen.mjs'
@@ -8,7 +9,7 @@ import { styleExists } from '../harness/pages.mjs'
 import { externalServer } from '../harness/server.mjs'
 
 export const scenarios = Object.fromEntries(
-  [call, screen, negotiation, durations].flatMap(Object.values).map(scenario => [scenario.name, scenario]))
+  [call, screen, negotiation, codecs, durations].flatMap(Object.values).map(scenario => [scenario.name, scenario]))
 
 export const styles = ['stock-hook', 'simple-peer', 'perfect', 'hook']
 export const modes = ['p2p', 'relay']
@@ -63,6 +64,10 @@ const chosen = [
   ['glare', 'perfect', 'relay', C, C],
   ['ice-restart', 'perfect', 'relay', C, C],
   ['share', 'hook', 'relay', C, C],
+  ['red', 'stock-hook', 'relay', C, C],
+  ['red', 'perfect', 'relay', C, F],
+  ['late-codec', 'stock-hook', 'relay', C, C],
+  ['no-common-codec', 'stock-hook', 'relay', C, C],
   ['share', 'hook', 'p2p', C, F],
 
   // Both modes in turn, so that what the machine does beside them falls on both.

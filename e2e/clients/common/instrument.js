@@ -4,12 +4,32 @@
 
 const connections = []
 
+const query = new URLSearchParams(location.search)
+const list = name => (query.get(name) ?? '').toLowerCase().split(',').filter(Boolean)
+const first = list('first') // formats that the page prefers, as "audio/red"
+const only = list('only') // codecs that it has, as "video/h264", others of that kind it has not
+
 const Native = window.RTCPeerConnection
 window.RTCPeerConnection = class extends Native {
   constructor (...args) {
     super(...args)
     connections.push(this)
   }
+
+  addTrack (track, ...streams) {
+    const sender = super.addTrack(track, ...streams)
+    preferCodecs(this.getTransceivers().find(t => t.sender === sender), track.kind)
+    return sender
+  }
+}
+
+function preferCodecs (transceiver, kind) {
+  const limits = only.filter(mime => mime.startsWith(`${kind}/`))
+  if (limits.length === 0 && !first.some(mime => mime.startsWith(`${kind}/`))) return
+  const { codecs } = RTCRtpReceiver.getCapabilities(kind)
+  const mime = codec => codec.mimeType.toLowerCase()
+  const kept = codecs.filter(codec => limits.length === 0 || limits.includes(mime(codec)) || mime(codec).endsWith('/rtx'))
+  transceiver.setCodecPreferences([...kept.filter(c => first.includes(mime(c))), ...kept.filter(c => !first.includes(mime(c)))])
 }
 
 // Milliseconds since the epoch, with the sub-millisecond part of the page's clock.
@@ -34,6 +54,13 @@ async function inboundOf (receiver) {
   return null
 }
 
+async function codecOf (receiver, stat) {
+  for (const codec of (await receiver.getStats()).values()) {
+    if (codec.type === 'codec' && codec.id === stat.codecId) return codec.mimeType.toLowerCase()
+  }
+  return null
+}
+
 // What one remote stream has delivered so far: counters summed over its tracks.
 export async function streamCounters (stream, element) {
   const receivers = receiversByTrack()
@@ -54,6 +81,7 @@ export async function streamCounters (stream, element) {
     const receiver = receivers.get(track)
     const stat = receiver && await inboundOf(receiver)
     if (!stat) continue
+    counters[`${track.kind}Codec`] = await codecOf(receiver, stat)
     if (track.kind === 'video') {
       counters.framesDecoded += stat.framesDecoded ?? 0
       counters.videoPackets += stat.packetsReceived ?? 0
@@ -64,6 +92,13 @@ export async function streamCounters (stream, element) {
     }
   }
   return counters
+}
+
+// The names of the formats of the first m=audio section, in its order.
+function soundFormats (sdp) {
+  const [section] = /m=audio[^]*?(?=\r\nm=|$)/.exec(sdp) ?? ['']
+  const [, formats = ''] = /^m=audio \d+ \S+ (.*)/.exec(section) ?? []
+  return formats.split(' ').map(format => new RegExp(`a=rtpmap:${format} ([^/]+)`).exec(section)?.[1].toLowerCase())
 }
 
 // States, selected pairs and outgoing video of every connection that is not closed.
@@ -79,6 +114,8 @@ export async function connectionSummary () {
       remoteUfrag: /a=ice-ufrag:(\S+)/.exec(pc.remoteDescription?.sdp ?? '')?.[1] ?? null,
       transceivers: pc.getTransceivers().map(t => `${t.mid}:${t.receiver.track.kind}:${t.currentDirection}`),
       pair: null,
+      sound: soundFormats(pc.remoteDescription?.sdp ?? ''),
+      sends: [], // formats of what has been sent, as "audio/opus"
       videoPacketsSent: 0,
       audioPacketsSent: 0
     }
@@ -86,7 +123,10 @@ export async function connectionSummary () {
     const byId = new Map()
     for (const stat of stats.values()) byId.set(stat.id, stat)
     for (const stat of stats.values()) {
-      if (stat.type === 'outbound-rtp') entry[`${stat.kind}PacketsSent`] += stat.packetsSent ?? 0
+      if (stat.type === 'outbound-rtp') {
+        entry[`${stat.kind}PacketsSent`] += stat.packetsSent ?? 0
+        if (stat.packetsSent > 0) entry.sends.push(byId.get(stat.codecId)?.mimeType.toLowerCase())
+      }
       if (stat.type === 'candidate-pair' && stat.nominated && stat.state === 'succeeded') {
         const remote = byId.get(stat.remoteCandidateId)
         const local = byId.get(stat.localCandidateId)
