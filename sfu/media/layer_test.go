@@ -265,7 +265,7 @@ func TestLayersAreAlignedBySenderReports(t *testing.T) {
 	for i := range 2 { // of the layers 0 and 2
 		u := s.layers[2*i].upstream
 		u.mu.Lock()
-		u.report = senderReport{received: true, timestamp: uint32(2*i) * 1_000_000, server: 5e9}
+		u.report = senderReport{received: true, instant: instant{ntp: 5e9, timestamp: uint32(2*i) * 1_000_000}}
 		u.mu.Unlock()
 	}
 	s.send(2, 90_000, deltaPayload) // taken at 6 s

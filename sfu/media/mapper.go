@@ -19,6 +19,13 @@ type sourceMapper struct {
 	timestamp uint32 // the timestamp that went with it
 	arrival   int64  // and when it was
 	tsOffset  uint32 // added to the carrier's timestamps
+
+	// clock is a moment by the publisher's NTP clock and by the timestamps given
+	// out, which hold their relation over all carriers; unknown with a rate of 0.
+	clock     instant
+	uncertain bool  // the present carrier's timestamps were joined by arrival alone
+	pending   int32 // what is still to be added to them, a part with each picture
+	transit   transit
 }
 
 type sequenceOffset struct {
@@ -38,6 +45,7 @@ type mapping struct {
 	sequence  uint64
 	timestamp uint32
 	late      bool // older than a packet that has been mapped
+	restarted bool // the carrier has begun anew, with other timestamps
 	ok        bool
 }
 
@@ -59,6 +67,63 @@ func (m *sourceMapper) anchor(sequence uint16, timestamp uint32, clockRate uint3
 	m.used = 1
 }
 
+// follow makes a packet of a new carrier follow upon the last packet: by sender
+// reports of both carriers if they are known, since packets may be late, else by
+// arrival until the new carrier's first report.
+func (m *sourceMapper) follow(sequence uint16, timestamp, clockRate uint32, now int64, report senderReport) {
+	last, before := m.timestamp, m.started
+	m.anchor(sequence, timestamp, clockRate, now)
+	m.pending, m.uncertain = 0, before
+	if !report.received {
+		m.transit.joined(now)
+		return
+	}
+	if before && m.clock.rate != 0 {
+		m.correct(report.instant, clockRate)
+		if ahead := int32(timestamp + m.tsOffset + uint32(m.pending) - last); ahead > 0 {
+			m.tsOffset += uint32(m.pending) // nothing has been given out yet
+			m.pending = 0
+		}
+	}
+	m.reported(report.instant, clockRate)
+}
+
+// correct sets pending to what brings the carrier's timestamps to where the
+// publisher's clock has them, unless that is further away than any delay.
+func (m *sourceMapper) correct(report instant, clockRate uint32) {
+	m.uncertain = false
+	apart := int32(m.clock.at(report.ntp) - report.timestamp - m.tsOffset)
+	if apart < int32(clockRate) && apart > -int32(clockRate) {
+		m.pending = apart
+	}
+}
+
+// reported takes a sender report of the present carrier.
+func (m *sourceMapper) reported(report instant, clockRate uint32) {
+	if m.uncertain && m.clock.rate != 0 {
+		m.correct(report, clockRate)
+	}
+	m.uncertain = false
+	report.timestamp += m.timestampOffset()
+	m.clock = report
+}
+
+// timestampOffset leads from the carrier's timestamps to those given out, when
+// all that is pending has been added.
+func (m *sourceMapper) timestampOffset() uint32 { return m.tsOffset + uint32(m.pending) }
+
+// adjust adds what is pending, as far as timestamps do not go back: with the
+// first packet of a picture, at most half of the time since the last one is taken.
+func (m *sourceMapper) adjust(timestamp uint32) {
+	since := int32(timestamp + m.tsOffset - m.timestamp)
+	if m.pending == 0 || since <= 0 {
+		return
+	}
+	step := max(m.pending, -since/2)
+	m.tsOffset += uint32(step)
+	m.pending -= step
+}
+
 // elapsedTicks is a time span in units of a clock, at least one.
 func elapsedTicks(ns int64, clockRate uint32) uint32 {
 	return uint32(max(1, ns/1000*int64(clockRate)/1_000_000))
@@ -68,10 +133,18 @@ func elapsedTicks(ns int64, clockRate uint32) uint32 {
 // left out (ok is false) unless its number has already been kept free.
 func (m *sourceMapper) translate(sequence uint16, timestamp uint32, empty bool, clockRate uint32, now int64) mapping {
 	in := m.in.unwrap(sequence)
-	ahead := in > m.in.highest
+	ahead, restarted := in > m.in.highest, false
 	if ahead && in-m.in.highest > maxDropout || !ahead && m.in.highest-in > maxDropout && now-m.arrival > staleAfter {
+		before := m.tsOffset
+		last := m.timestamp
 		m.anchor(sequence, timestamp, clockRate, now)
 		in, ahead = m.in.unwrap(sequence), true
+		// Where the timestamps went on, only the numbers did not.
+		if apart := int32(m.tsOffset - before); apart < int32(clockRate) && apart > -int32(clockRate) && int32(timestamp+before-last) > 0 {
+			m.tsOffset = before
+		} else {
+			restarted, m.uncertain, m.pending = true, true, 0
+		}
 	}
 	if !ahead {
 		return m.translateLate(in, timestamp)
@@ -80,11 +153,15 @@ func (m *sourceMapper) translate(sequence uint16, timestamp uint32, empty bool, 
 	offset := m.offsets[m.used-1].offset
 	if empty {
 		m.leaveOut(in, offset)
-		return mapping{}
+		return mapping{restarted: restarted}
 	}
+	if moved, known := m.transit.packet(timestamp+m.timestampOffset(), now, clockRate, m.uncertain); known {
+		m.pending += moved
+	}
+	m.adjust(timestamp)
 	m.highest = in - offset
 	m.timestamp, m.arrival = timestamp+m.tsOffset, now
-	return mapping{sequence: m.highest, timestamp: m.timestamp, ok: true}
+	return mapping{sequence: m.highest, timestamp: m.timestamp, restarted: restarted, ok: true}
 }
 
 // leaveOut closes the gap of a packet that is not forwarded.

@@ -55,8 +55,9 @@ type Port struct {
 	streams map[uint32]*rtpBuffer // of the SSRCs that Pion has opened
 	closed  bool
 
-	clockMu sync.Mutex
-	clock   ntpOffset // of the publisher at the other end
+	clockMu    sync.Mutex
+	clock      ntpOffset // of the publisher at the other end
+	reportedAt int64     // when its feeds last reported together
 
 	twccMu   sync.Mutex
 	twcc     *twcc.Recorder

@@ -4,11 +4,58 @@ import "github.com/pion/rtcp"
 
 // senderReport is a sender report (RFC 3550 section 6.4.1) of a publisher.
 type senderReport struct {
-	received  bool
-	compact   uint32 // middle 32 bits of its NTP timestamp, for LSR
-	arrival   int64  // monotonic
-	timestamp uint32 // RTP
-	server    int64  // its NTP time, in the server's: ns since 1900
+	received bool
+	compact  uint32 // middle 32 bits of its NTP timestamp, for LSR
+	arrival  int64  // monotonic
+	clockAge int    // which of the settings of its publisher's clock it was made with
+	instant
+}
+
+// instant is one moment by two clocks: a publisher's NTP clock and the RTP clock
+// of a stream of its, which may be wrong by some parts per million.
+type instant struct {
+	ntp       int64   // ns since 1900
+	timestamp uint32  // RTP
+	rate      float64 // of the RTP clock, in ticks per ns of the NTP clock
+}
+
+// at is the RTP timestamp at another time of the NTP clock.
+func (i instant) at(ntp int64) uint32 {
+	return i.timestamp + uint32(int64(float64(ntp-i.ntp)*i.rate))
+}
+
+const (
+	rateBase   = int64(30e9)  // reports this far apart tell the rate of a clock,
+	rateRebase = int64(300e9) // and are then compared with younger ones
+	rateLimit  = 500e-6       // deviation beyond which the stream was restarted
+)
+
+// rateMeasure tells how fast a stream's RTP clock is by the publisher's NTP
+// clock: where reports fail to come for minutes, the nominal rate would be wrong by
+// tens of milliseconds.
+type rateMeasure struct {
+	base, next instant // earlier reports; known from their rate
+	rate       float64
+}
+
+func (c *rateMeasure) observe(ntp int64, timestamp uint32, nominal float64) float64 {
+	now := instant{ntp, timestamp, nominal}
+	if c.base.rate != nominal || ntp < c.base.ntp {
+		*c = rateMeasure{now, now, nominal}
+		return nominal
+	}
+	if span := ntp - c.base.ntp; span >= rateBase {
+		deviation := float64(int32(timestamp-c.base.at(ntp))) / (float64(span) * nominal)
+		if deviation > rateLimit || deviation < -rateLimit {
+			*c = rateMeasure{now, now, nominal}
+			return nominal
+		}
+		c.rate = nominal * (1 + deviation)
+	}
+	if ntp-c.next.ntp >= rateRebase {
+		c.base, c.next = c.next, now
+	}
+	return c.rate
 }
 
 // sentReport remembers when a feed sent a report, by the middle 32 bits of the
@@ -34,7 +81,8 @@ func nanosecondsToNTP(ns int64) uint64 {
 const (
 	offsetWindow = int64(30e9)      // over which the least delay is looked for
 	offsetBucket = int64(5e9)       // in pieces of
-	offsetSlew   = int64(4_000_000) // ns per second by which the offset follows
+	offsetSlew   = int64(4_000_000) // ns per second by which the offset follows,
+	offsetSettle = int64(10e9)      // once it is this old
 	offsetStep   = int64(1e9)       // difference from which on it jumps,
 	offsetLate   = 4                // if this many reports in a row have it
 )
@@ -44,8 +92,8 @@ const (
 // reports over a window, which is the clock offset plus the least delay. There
 // is one for each connection of a publisher, so that its audio and video are
 // moved by the same amount and stay in sync whatever the jitter. It changes
-// slowly for the same reason: the reports of audio and video come at different
-// times, 5 s apart in the case of Chromium's audio.
+// slowly, because a receiver takes many reports into account, and not the same
+// number of them for audio as for video.
 type ntpOffset struct {
 	buckets [offsetWindow / offsetBucket]struct {
 		used   bool
@@ -54,7 +102,9 @@ type ntpOffset struct {
 	}
 	known  bool
 	offset int64
+	since  int64
 	at     int64
+	age    int // counts how often the publisher's clock was set
 	late   int // reports in a row that came too late for the offset
 }
 
@@ -71,7 +121,7 @@ func (o *ntpOffset) observe(ntp, arrival int64) int64 {
 		o.late++
 	}
 	if o.known && (difference-o.offset < -offsetStep || o.late == offsetLate) {
-		*o = ntpOffset{}
+		*o = ntpOffset{age: o.age + 1}
 	}
 	number := arrival / offsetBucket
 	bucket := &o.buckets[int(number%int64(len(o.buckets)))]
@@ -86,7 +136,9 @@ func (o *ntpOffset) observe(ntp, arrival int64) int64 {
 		}
 	}
 	if !o.known {
-		o.known, o.offset = true, least
+		o.known, o.offset, o.since = true, least, arrival
+	} else if arrival-o.since < offsetSettle {
+		o.offset = least
 	} else {
 		most := (arrival - o.at) / 1000 * offsetSlew / 1_000_000
 		o.offset += min(max(least-o.offset, -most), most)
@@ -107,17 +159,37 @@ func abs(x int64) int64 {
 func (u *Upstream) reported(sr *rtcp.SenderReport, now int64) {
 	ntp := ntpToNanoseconds(sr.NTPTime)
 	u.port.clockMu.Lock()
-	server := u.port.clock.observe(ntp, now)
+	u.port.clock.observe(ntp, now)
+	age := u.port.clock.age
+	// Feeds of one publisher report together, whoever's report has come: a viewer
+	// then sees all of them move when the offset does.
+	all := now-u.port.reportedAt >= reportTogether
+	if all {
+		u.port.reportedAt = now
+	}
 	u.port.clockMu.Unlock()
 	u.mu.Lock()
+	first := !u.report.received
 	u.report = senderReport{
-		received: true, compact: uint32(sr.NTPTime >> 16), arrival: now, timestamp: sr.RTPTime, server: server,
+		received: true, compact: uint32(sr.NTPTime >> 16), arrival: now, clockAge: age,
+		instant: instant{ntp, sr.RTPTime, u.rate.observe(ntp, sr.RTPTime, float64(u.clockRate())/1e9)},
 	}
 	u.mu.Unlock()
 	if source := u.group.source.Load(); source != nil {
-		source.reported(u)
+		source.reported(u, all || first)
+	}
+	if !all {
+		return
+	}
+	for _, other := range *u.port.upstreams.Load() {
+		if source := other.group.source.Load(); source != nil && other.group != u.group {
+			source.reportsDue()
+		}
 	}
 }
+
+// reportTogether is how often at most the feeds of a publisher report (ns).
+const reportTogether = int64(500e6)
 
 // reportDue makes the reporter send a sender report for the feed.
 func (f *Feed) reportDue() {
@@ -125,9 +197,9 @@ func (f *Feed) reportDue() {
 	f.port.poke()
 }
 
-// takeReport translates the carrier's last sender report for the viewer: the
-// publisher's time by the server's clock, the feed's timestamp of the same
-// instant and the feed's own counts.
+// takeReport translates the carrier's last sender report for the viewer, carried
+// on to now: the server's time, the feed's timestamp of the same instant by the
+// publisher's clock and the feed's own counts.
 func (f *Feed) takeReport(now int64) (*rtcp.SenderReport, string) {
 	if f.counters.reportsPending.Swap(0) == 0 {
 		return nil, ""
@@ -138,7 +210,8 @@ func (f *Feed) takeReport(now int64) (*rtcp.SenderReport, string) {
 	if layer == nil {
 		return nil, ""
 	}
-	last, ok := layer.lastReport()
+	server := ntpEpoch + now
+	timestamp, ok := layer.timestampAt(server)
 	if !ok {
 		return nil, ""
 	}
@@ -149,8 +222,8 @@ func (f *Feed) takeReport(now int64) (*rtcp.SenderReport, string) {
 	}
 	sr := &rtcp.SenderReport{
 		SSRC:        f.bound.ssrc,
-		NTPTime:     nanosecondsToNTP(last.server),
-		RTPTime:     last.timestamp + f.segments.last().tsOffset,
+		NTPTime:     nanosecondsToNTP(server),
+		RTPTime:     timestamp + f.segments.last().tsOffset,
 		PacketCount: uint32(f.counters.packets.Load()),
 		OctetCount:  uint32(f.counters.bytes.Load()),
 	}

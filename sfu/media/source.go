@@ -297,6 +297,11 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 		return nil
 	}
 	m := l.mapper.translate(in.sequence, in.timestamp, len(in.payload) == 0, clockRate, now)
+	if m.restarted {
+		u.mu.Lock()
+		u.report = senderReport{} // of other timestamps
+		u.mu.Unlock()
+	}
 	if !m.ok {
 		s.counters.padding.Add(1)
 		return nil
@@ -358,7 +363,10 @@ func (s *Source) goLive(u *Upstream, l *layer, in *packet, key bool, now int64) 
 		return false
 	}
 	l.live, l.used = true, true
-	l.mapper.anchor(in.sequence, in.timestamp, u.clockRate(), now)
+	u.mu.Lock()
+	report := u.report
+	u.mu.Unlock()
+	l.mapper.follow(in.sequence, in.timestamp, u.clockRate(), now, report)
 	return true
 }
 
@@ -374,38 +382,53 @@ func (s *Source) takeOver(group *Upstream, now int64) {
 	s.counters.switches.Add(1)
 }
 
-// lastReport is the last sender report of the carrier about a layer in the
-// layer's timeline: the server's time and the layer's RTP timestamp of the same
-// instant.
-func (l *layer) lastReport() (r senderReport, ok bool) {
+// timestampAt is the layer's RTP timestamp at a time of the server's (ns since
+// 1900), by the last sender report of the carrier.
+func (l *layer) timestampAt(server int64) (timestamp uint32, ok bool) {
 	s := l.source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.active == nil {
-		return senderReport{}, false
+	if s.active == nil || !l.live {
+		return 0, false
 	}
 	streams := *s.active.streams.Load()
 	if l.index >= len(streams) {
-		return senderReport{}, false
+		return 0, false
 	}
 	u := streams[l.index]
 	u.mu.Lock()
-	r = u.report
+	r := u.report
 	u.mu.Unlock()
-	r.timestamp += l.mapper.tsOffset
-	return r, r.received
+	u.port.clockMu.Lock()
+	offset, age := u.port.clock.offset, u.port.clock.age
+	u.port.clockMu.Unlock()
+	return r.at(server-offset) + l.mapper.timestampOffset(), r.received && r.clockAge == age
 }
 
-// reported tells the feeds of a new sender report about u.
-func (s *Source) reported(u *Upstream) {
+// reported takes note of a new sender report about u and, if due, tells the feeds.
+func (s *Source) reported(u *Upstream, due bool) {
 	l := s.layerOf(u)
-	if s.Carrier() != u.group || l == nil {
+	if l == nil {
 		return
 	}
+	s.mu.Lock()
+	live := s.active == u.group && l.live
+	if live {
+		u.mu.Lock()
+		r := u.report
+		u.mu.Unlock()
+		l.mapper.reported(r.instant, u.clockRate())
+	}
+	s.mu.Unlock()
+	if live && due {
+		s.reportsDue()
+	}
+}
+
+// reportsDue makes every feed report.
+func (s *Source) reportsDue() {
 	for _, feed := range *s.feeds.Load() {
-		if feed.sends(l) {
-			feed.reportDue()
-		}
+		feed.reportDue()
 	}
 }
 

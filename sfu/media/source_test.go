@@ -327,7 +327,9 @@ func TestSenderReportIsTranslated(t *testing.T) {
 	if sr.SSRC != 5 || name != "camera" || sr.PacketCount != 5 || sr.OctetCount != uint32(5*len(keyPayload)) {
 		t.Errorf("%q %+v", name, sr)
 	}
-	if want := f.sink.packets[2].Timestamp; sr.RTPTime != want {
+	// The report is of the moment it was made: as much later by both clocks.
+	later := ntpToNanoseconds(sr.NTPTime) - ntpToNanoseconds(ntp) - f.port.clock.offset
+	if want := f.sink.packets[2].Timestamp + uint32(later*90000/1e9); sr.RTPTime-want+1 > 2 || later < 0 {
 		t.Errorf("RTP time is %d, that of the same packet %d", sr.RTPTime, want)
 	}
 	if d := abs(ntpToNanoseconds(sr.NTPTime) - ntpEpoch - arrival); d > 5e9 {

@@ -55,6 +55,7 @@ type Upstream struct {
 	receive receiveStats
 	missing missingPackets
 	report  senderReport // the last one received
+	rate    rateMeasure
 }
 
 // trackRemote is what is needed of a *webrtc.TrackRemote.
@@ -197,7 +198,7 @@ func (u *Upstream) join(group *Upstream) bool {
 	return true
 }
 
-// captured is the server's time of a timestamp by the last sender report (ns); 0
+// captured is the publisher's time of a timestamp by the last sender report (ns); 0
 // before the first one.
 func (u *Upstream) captured(timestamp, clockRate uint32) int64 {
 	u.mu.Lock()
@@ -205,7 +206,7 @@ func (u *Upstream) captured(timestamp, clockRate uint32) int64 {
 	if !u.report.received || clockRate == 0 {
 		return 0
 	}
-	return u.report.server + int64(int32(timestamp-u.report.timestamp))*1_000_000_000/int64(clockRate)
+	return u.report.ntp + int64(int32(timestamp-u.report.timestamp))*1_000_000_000/int64(clockRate)
 }
 
 func (u *Upstream) end() { u.endOnce.Do(func() { close(u.done) }) }
