@@ -71,13 +71,6 @@ func (f *Feed) Current() (Target, bool) {
 	return Target{Spatial: int8(f.layer.rank.Load()), Temporal: int8(temporal)}, true
 }
 
-// sends reports whether the feed sends a layer.
-func (f *Feed) sends(l *layer) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.running && f.layer == l
-}
-
 // wants is the layer that the feed is to send. It looks again only when
 // something has changed. f.mu is held.
 func (f *Feed) wants(s *Source) *layer {

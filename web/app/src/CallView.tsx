@@ -11,6 +11,7 @@ import { InviteLinks } from './InviteLinks';
 import { PathLine } from './PathLine';
 import { peopleInCall } from './people';
 import { Stage } from './Stage';
+import { Unsupported } from './Unsupported';
 import { useAnnouncements } from './useAnnouncements';
 import { useShortcuts } from './useShortcuts';
 
@@ -119,6 +120,7 @@ export function CallView({ call, invitation, speaker, onSpeaker, onLeave }: Call
             </button>
           </p>
         )}
+        <Unsupported noted={call.unsupported} people={people} />
         <Stage
           call={call}
           people={people}

@@ -2,7 +2,7 @@ import { LocalMedia } from './local-media.js';
 import { readMediaPath, type MediaPath } from './media-path.js';
 import { OwnTracks } from './own-tracks.js';
 import { Peer } from './peer.js';
-import type { CandidateMessage, Participants, SignalingSocket, SignalMessage, UserRole } from './protocol.js';
+import type { CandidateMessage, Participants, SignalingSocket, SignalMessage, UnsupportedMedia, UserRole } from './protocol.js';
 import { RoomLink, type RoomLinkOptions } from './room-link.js';
 import { ScreenCapture } from './screen-capture.js';
 import { Store } from './store.js';
@@ -47,6 +47,8 @@ export interface CallState {
   /** How the camera's connection with each person stands who takes part in the call. */
   peerStates: Record<string, RTCPeerConnectionState>;
   error: string | null;
+  /** What cannot be shown of whom, because both browsers share no format for it. */
+  unsupported: readonly UnsupportedMedia[];
   mediaPath: MediaPath | null;
   /** The socket of the call, for whatever else the page sends; null outside the room. */
   socket: SignalingSocket | null;
@@ -74,6 +76,7 @@ const INITIAL: CallState = {
   participants: {},
   peerStates: {},
   error: null,
+  unsupported: [],
   mediaPath: null,
   socket: null,
 };
@@ -124,7 +127,7 @@ export class Call {
     this.#room = new RoomLink(this.#options, {
       joining: (selfId) => {
         this.#forgetPeers();
-        this.store.set({ selfId, participants: {}, error: null });
+        this.store.set({ selfId, participants: {}, error: null, unsupported: [] });
       },
       joined: ({ mode }) => {
         this.#route = mode ?? 'unknown';
@@ -149,6 +152,9 @@ export class Call {
       screenStatus: (id, isSharing) => {
         this.#peers.get(id)?.screenStatus(isSharing);
         this.#publish();
+      },
+      unsupported: (media) => {
+        this.store.set({ unsupported: [...this.#supportedBy(media.userId, media), media] });
       },
       iceServers: (servers) => {
         if (!this.#options.iceServers) this.#iceServers = servers;
@@ -197,6 +203,14 @@ export class Call {
     for (const peer of this.#peers.values()) peer.shareScreen();
   }
 
+  /** What is noted as unsupported, without one person's part, or without one kind of that. */
+  #supportedBy(id: string, only?: UnsupportedMedia): readonly UnsupportedMedia[] {
+    const { unsupported } = this.store.getSnapshot();
+    const gone = (noted: UnsupportedMedia) =>
+      noted.userId === id && (!only || (noted.kind === only.kind && noted.isScreenShare === only.isScreenShare));
+    return unsupported.some(gone) ? unsupported.filter((noted) => !gone(noted)) : unsupported;
+  }
+
   #leave(phase: CallPhase, error: string | null): void {
     const room = this.#room;
     if (!room) return;
@@ -241,7 +255,7 @@ export class Call {
     this.#peers.get(id)?.close();
     this.#peers.delete(id);
     const participants = Object.entries(this.store.getSnapshot().participants).filter(([other]) => other !== id);
-    this.store.set({ participants: Object.fromEntries(participants) });
+    this.store.set({ participants: Object.fromEntries(participants), unsupported: this.#supportedBy(id) });
     this.#publish();
   }
 

@@ -13,4 +13,4 @@ export { ScreenCapture } from './screen-capture.js';
 export { SharedRoom, type Pad, type SharedRoomState } from './shared-room.js';
 export { moveCaret } from './merge-text.js';
 export type { MediaPath } from './media-path.js';
-export type { ChatMessage, Participants, SignalingSocket, UserRole } from './protocol.js';
+export type { ChatMessage, Participants, SignalingSocket, UnsupportedMedia, UserRole } from './protocol.js';

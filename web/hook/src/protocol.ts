@@ -54,6 +54,15 @@ export interface ServerError {
   message?: string;
 }
 
+/** `media-unsupported`: the browsers of two people share no format for one kind of media. */
+export interface UnsupportedMedia {
+  userId: string;
+  kind: 'audio' | 'video';
+  isScreenShare: boolean;
+  /** For developers. */
+  reason: string;
+}
+
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- socket.io-client types its listeners so
 export type Listener = (...args: any[]) => void;
 

@@ -7,6 +7,7 @@ import type {
   ServerError,
   SignalingSocket,
   SignalMessage,
+  UnsupportedMedia,
   UserRole,
 } from './protocol.js';
 
@@ -40,6 +41,7 @@ export interface RoomLinkHandlers {
   signal: (message: SignalMessage) => void;
   candidate: (message: CandidateMessage) => void;
   screenStatus: (id: string, isSharing: boolean) => void;
+  unsupported: (media: UnsupportedMedia) => void;
   iceServers: (servers: RTCIceServer[]) => void;
 }
 
@@ -129,6 +131,9 @@ export class RoomLink {
     });
     this.#on('screen-share-status', (status: { userId: string; isSharing: boolean }) => {
       handlers.screenStatus(status.userId, status.isSharing);
+    });
+    this.#on('media-unsupported', (media: UnsupportedMedia) => {
+      if (typeof media?.userId === 'string') handlers.unsupported(media);
     });
     this.#on('ice-servers', (servers: { iceServers?: RTCIceServer[] } | RTCIceServer[]) => {
       const list = Array.isArray(servers) ? servers : servers?.iceServers;

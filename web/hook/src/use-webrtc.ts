@@ -33,6 +33,8 @@ export interface UseWebRTC {
   /** The connection with each person who takes part in the call. */
   peerStates: CallState['peerStates'];
   mediaPath: MediaPath | null;
+  /** What cannot be shown of whom, because both browsers share no format for it. */
+  unsupported: CallState['unsupported'];
   /** The call's own socket, for further events; null before the start. */
   socket: SignalingSocket | null;
   localMedia: LocalMediaState;
@@ -121,6 +123,7 @@ export function useWebRTC(
     selfId: state.selfId,
     peerStates: state.peerStates,
     mediaPath: state.mediaPath,
+    unsupported: state.unsupported,
     socket: state.socket,
     localMedia,
     setAudioEnabled,

@@ -153,6 +153,24 @@ test('one of two connections lost leaves the call connected, and a leaver is for
   assert.equal(recruiter.connections[0].signalingState, 'closed');
 });
 
+test('what the browsers share no format for is told, once for each kind, until that person leaves', async () => {
+  const recruiter = await room.member('recruiter');
+  const far = await room.socket('candidate');
+  const other = await room.socket('candidate');
+  const tell = (userId, kind, isScreenShare, reason) =>
+    room.io.to(recruiter.id).emit('media-unsupported', { userId, kind, isScreenShare, reason });
+  tell(far.id, 'video', false, 'first');
+  tell(far.id, 'video', true, 'screen');
+  tell(other.id, 'audio', false, 'sound');
+  room.io.to(recruiter.id).emit('media-unsupported', null);
+  tell(far.id, 'video', false, 'again');
+  await until('all of it', () => recruiter.state().unsupported.at(-1)?.reason === 'again');
+  assert.deepEqual(recruiter.state().unsupported.map(({ reason }) => reason), ['screen', 'sound', 'again']);
+  far.socket.disconnect();
+  await until('the leaver gone', () => !recruiter.state().participants[far.id]);
+  assert.deepEqual(recruiter.state().unsupported.map(({ userId }) => userId), [other.id]);
+});
+
 test('silent sockets of the same person are nobody', async () => {
   const recruiter = await room.member('recruiter');
   await room.socket('candidate');
