@@ -77,6 +77,7 @@ type Relay struct {
 	AnswerTimeout      time.Duration
 	GlareTimeout       time.Duration
 	ConnectTimeout     time.Duration
+	Uploads            string   // once or every_leg
 	VideoCodecs        []string // lower case, by preference
 }
 

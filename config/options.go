@@ -72,6 +72,7 @@ func options(c *Config) []option {
 		{"relay.answer_timeout", "10s", "how long a socket that has answered before may take", duration(&r.AnswerTimeout, "1s", "10m")},
 		{"relay.glare_timeout", "1.5s", "how long an offer that crossed the server's own waits", duration(&r.GlareTimeout, "100ms", "10s")},
 		{"relay.connect_timeout", "30s", "how long a media connection may take to come up", duration(&r.ConnectTimeout, "1s", "10m")},
+		{"relay.uploads", "once", "whether a client sends each of its tracks once or on every leg", oneOf(&r.Uploads, "once", "every_leg")},
 		{"relay.video_codecs", "vp8,h264,vp9,av1", "video codecs by preference", words(&r.VideoCodecs, "vp8", "h264", "vp9", "av1")},
 
 		{"network.addresses", "", "addresses of this machine that carry media; empty means all", addresses(&n.Addresses)},

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,15 +44,20 @@ type encoder struct {
 	wg     *sync.WaitGroup
 	once   sync.Once
 	ended  chan struct{}
+
+	sender  atomic.Pointer[webrtc.RTPSender]
+	maySend func() bool
 }
 
 func (p *client) addEncoder(pc *webrtc.PeerConnection, stream string) {
 	e := &encoder{stream: stream, done: p.done, wg: &p.wg, ended: make(chan struct{})}
+	e.maySend = func() bool { return p.maySend(pc, e.sender.Load()) }
 	sender, err := pc.AddTrack(e)
 	if err != nil {
 		p.call.t.Error(err)
 		return
 	}
+	e.sender.Store(sender)
 	p.wg.Go(func() {
 		for {
 			if _, _, err := sender.ReadRTCP(); err != nil {
@@ -96,6 +102,9 @@ func (e *encoder) Bind(context webrtc.TrackLocalContext) (webrtc.RTPCodecParamet
 			case <-e.ended:
 				return
 			case <-ticker.C:
+			}
+			if !e.maySend() {
+				continue
 			}
 			frame := kinds[1]
 			if n%10 == 0 {

@@ -51,6 +51,10 @@ type Options struct {
 	// SilenceTimeout is the silence of a track, on a connection that is not
 	// silent, after which it counts as ended; default 1.5 s.
 	SilenceTimeout time.Duration
+	// UploadOnEveryLeg lets clients send a source on each of their legs, as they
+	// would to their peers, though one is enough: for pages that send unlike
+	// content to their peers under one stream id.
+	UploadOnEveryLeg bool
 	// VideoCodecs is the order of preference, by lower-case name; default jsep.DefaultVideo.
 	VideoCodecs []string
 }
@@ -104,6 +108,7 @@ type Stats struct {
 	DataChannels, DataChannelsLost  uint64
 	LegsFailed, LegsConnected       uint64
 	UpstreamsStarted, CarrierSwitch uint64
+	UploadsMoved                    uint64 // to another leg of the publisher
 	SecondUploads                   uint64 // of tracks in another codec, for a viewer who cannot take the first
 	Unsupported                     uint64 // calls whose members share no codec of a kind
 }
@@ -128,7 +133,7 @@ type counters struct {
 	legs                                                                        atomic.Int64
 	opened, refused, held, glares, unanswered, rehomed, refilled, late          atomic.Uint64
 	candidatesDropped, channels, channelsLost, failed, connected, ups, switches atomic.Uint64
-	seconds, unsupported                                                        atomic.Uint64
+	seconds, unsupported, moves                                                 atomic.Uint64
 }
 
 // New makes an Engine. SetOutbox must follow before the first Join.
@@ -300,7 +305,7 @@ func (e *Engine) Stats() Stats {
 		DataChannels:      c.channels.Load(), DataChannelsLost: c.channelsLost.Load(),
 		LegsFailed: c.failed.Load(), LegsConnected: c.connected.Load(),
 		UpstreamsStarted: c.ups.Load(), CarrierSwitch: c.switches.Load(),
-		SecondUploads: c.seconds.Load(), Unsupported: c.unsupported.Load(),
+		UploadsMoved: c.moves.Load(), SecondUploads: c.seconds.Load(), Unsupported: c.unsupported.Load(),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,8 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/pion/webrtc/v4/pkg/media"
 	"go.uber.org/goleak"
+
+	"skillsage/sfu/jsep"
 )
 
 func TestMain(m *testing.M) {
@@ -143,6 +146,7 @@ type client struct {
 	mimes    map[string]string         // of what is received, "peer kind"
 	streams  map[string]bool
 	offers   int
+	muted    map[*webrtc.PeerConnection]map[string]bool // mids in which the server does not want to receive
 }
 
 func (c *call) join(id, role string, video ...string) *client {
@@ -150,6 +154,7 @@ func (c *call) join(id, role string, video ...string) *client {
 		call: c, id: id, role: role, stream: "camera-" + id, video: video, mimes: make(map[string]string),
 		inbox: make(chan message, 1024), done: make(chan struct{}),
 		pcs: make(map[clientKey]*webrtc.PeerConnection), received: make(map[string]*atomic.Uint64), streams: make(map[string]bool),
+		muted: make(map[*webrtc.PeerConnection]map[string]bool),
 	}
 	c.mu.Lock()
 	c.clients[id] = p
@@ -311,6 +316,9 @@ func (p *client) addTracks(pc *webrtc.PeerConnection, stream string, kinds ...st
 				case <-ended:
 					return
 				case <-ticker.C:
+					if !p.maySend(pc, sender) {
+						continue
+					}
 					data := make([]byte, size)
 					for i := range data {
 						data[i] = byte(rand.Uint32())
@@ -354,7 +362,7 @@ func (p *client) onOffer(m message) {
 	if screen, _ := p.screen.Load().(string); fresh && m.screen && screen != "" {
 		p.addTracks(pc, screen, "video")
 	}
-	err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: m.sdp})
+	err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: alive(m.sdp)})
 	var desc webrtc.SessionDescription
 	if err == nil {
 		desc, err = pc.CreateAnswer(nil)
@@ -362,8 +370,12 @@ func (p *client) onOffer(m message) {
 	if err == nil {
 		err = pc.SetLocalDescription(desc)
 	}
+	text := desc.SDP
 	if err == nil {
-		err = p.call.engine.Signal("room", p.id, m.from, m.screen, "answer", desc.SDP, nil)
+		text, err = p.obey(pc, m.sdp, text)
+	}
+	if err == nil {
+		err = p.call.engine.Signal("room", p.id, m.from, m.screen, "answer", text, nil)
 	}
 	if err != nil {
 		p.call.t.Logf("%s answers %s: %v", p.id, m.from, err)
@@ -377,9 +389,59 @@ func (p *client) onAnswer(m message) {
 	if pc == nil {
 		return
 	}
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.sdp}); err != nil {
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: alive(m.sdp)}); err != nil {
 		p.call.t.Logf("%s takes the answer of %s: %v", p.id, m.from, err)
+		return
 	}
+	if _, err := p.obey(pc, m.sdp, ""); err != nil {
+		p.call.t.Error(err)
+	}
+}
+
+// obey sends only where a server's description wants to receive, as browsers do and
+// the stack does not, and says so in the client's answer.
+func (p *client) obey(pc *webrtc.PeerConnection, remote, answer string) (string, error) {
+	desc, err := jsep.Parse(remote)
+	if err != nil {
+		return "", err
+	}
+	muted := make(map[string]bool)
+	for _, s := range desc.Sections {
+		muted[s.MID] = !s.Direction.Recv
+	}
+	p.mu.Lock()
+	p.muted[pc] = muted
+	p.mu.Unlock()
+	own, err := jsep.Parse(answer)
+	if answer == "" || err != nil {
+		return answer, nil
+	}
+	return jsep.Rewrite(answer, func(mid string) (jsep.Local, bool) {
+		s, offered := own.Section(mid), desc.Section(mid)
+		if s == nil || offered == nil || offered.Kind == jsep.Application || s.Rejected {
+			return jsep.Local{}, false
+		}
+		local := jsep.Local{Send: s.Direction.Send && offered.Direction.Recv, Recv: s.Direction.Recv && offered.Direction.Send}
+		if s.Kind == jsep.Audio {
+			local.Opus = jsep.OpusOf(s)
+		}
+		return local, true
+	})
+}
+
+// alive hides from the client's stack what would stop a transceiver of it for good.
+func alive(sdp string) string { return strings.ReplaceAll(sdp, "a=inactive", "a=recvonly") }
+
+// maySend tells whether the server wants what a sender has.
+func (p *client) maySend(pc *webrtc.PeerConnection, sender *webrtc.RTPSender) bool {
+	for _, t := range pc.GetTransceivers() {
+		if t.Sender() == sender {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return !p.muted[pc][t.Mid()]
+		}
+	}
+	return false
 }
 
 // closeConnection closes a connection without a word, as stopping a share does.

@@ -31,6 +31,7 @@ type leg struct {
 	dropped     bool
 	connected   bool // ICE and DTLS are up
 	connectedAt time.Time
+	unreachable bool // connected, but the client has not been heard of for seconds
 
 	sections []*section             // in the order of their creation
 	codecs   map[jsep.Kind]string   // agreed
@@ -58,9 +59,11 @@ type leg struct {
 	parked    bool              // given up until a late answer shows that somebody is there
 	restarts  int               // times the server has opened it again
 
-	busy        bool // an operation on the stack is running
-	established bool // one exchange is complete
-	connectBy   time.Time
+	busy          bool // an operation on the stack is running
+	established   bool // one exchange is complete
+	establishedAt time.Time
+	connectBy     time.Time
+	turnedOff     time.Time // when an upload was turned off last
 
 	candidates      []webrtc.ICECandidateInit
 	candidatesAdded int
@@ -90,8 +93,9 @@ type section struct {
 	wantRecv  bool       // the client may send in it
 	local     jsep.Local // as last agreed
 	remote    jsep.Direction
-	sentOnce  bool // the client knows its sources
-	used      bool // the client has sent in it
+	sentOnce  bool   // the client knows its sources
+	kept      *track // what the client sends in it, or would if its upload were not off
+	used      bool   // the client has sent in it
 	usedSince time.Time
 	agreed    bool // it stands in a description that both sides have
 	rejected  bool // port 0 on either side
@@ -103,6 +107,7 @@ type offer struct {
 	first  bool // already applied to the stack, with a connection of its own
 	desc   webrtc.SessionDescription
 	locals map[string]jsep.Local
+	off    map[string]bool // mids of the uploads that it keeps off
 	layout []string
 	sent   time.Time
 }
@@ -243,7 +248,7 @@ func (l *leg) disconnect() {
 	conn, channels := l.conn, l.channels
 	l.channels = nil
 	l.conn = nil
-	l.connected, l.established = false, false
+	l.connected, l.established, l.unreachable = false, false, false
 	l.connectBy = time.Time{}
 	l.sections = nil
 	clear(l.codecs)

@@ -35,13 +35,20 @@ func (l *leg) onState(state webrtc.PeerConnectionState) {
 			r.state(l, "connected", "")
 		}
 		l.connectBy = time.Time{}
+		l.unreachable = false
 	case webrtc.PeerConnectionStateDisconnected:
+		l.unreachable = true
 		r.state(l, "disconnected", "no connectivity checks from the client")
 	case webrtc.PeerConnectionStateFailed:
 		l.fail("ICE or DTLS failed")
 	case webrtc.PeerConnectionStateClosed:
 		// The client closed its connection without a word (DTLS close_notify).
 		// Its viewers' legs stay: they are told by renegotiation.
+		for slot := range l.pubs {
+			if src := l.pubs[slot].source; src != nil && src.uploader == l {
+				src.lost = time.Now()
+			}
+		}
 		r.drop(l, "closed by the client")
 	}
 	r.settle()

@@ -47,12 +47,15 @@ type sourceKey struct {
 	codec  string
 }
 
-// source is one published track, sent on one or several legs of its member and
-// carried by one of them.
+// source is one published track, which its member would send on several legs and
+// sends on one of them.
 type source struct {
-	key     sourceKey
-	media   *media.Source
-	carrier *media.Upstream
+	key      sourceKey
+	member   *member
+	media    *media.Source
+	uploader *leg            // on which the client is told to send it; nil: not chosen yet
+	carrier  *media.Upstream // whose packets are forwarded
+	lost     time.Time       // when its uploader's client closed that connection
 }
 
 func newMember(r *room, id, role string) *member {
@@ -79,6 +82,7 @@ func (m *member) publish(l *leg) {
 	if desc == nil {
 		return
 	}
+	desc = l.intended(desc)
 	for slot, mid := range revive(l.streams.assign(desc), desc, l.dead, l.asked) {
 		section := desc.Section(mid)
 		if section == nil {
@@ -95,7 +99,7 @@ func (m *member) publish(l *leg) {
 		key := sourceKey{l.key.screen, stream, kindOf(section.Kind), codec.Name}
 		s := m.sources[key]
 		if s == nil {
-			s = &source{key: key, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: key.screen || slot >= slotExtraAudio})}
+			s = &source{key: key, member: m, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: key.screen || slot >= slotExtraAudio})}
 			m.sources[key] = s
 			m.countSecond(l, key)
 		}
@@ -104,59 +108,6 @@ func (m *member) publish(l *leg) {
 	if l.key.screen && l.pubs[slotVideo].source != nil && m.sharing == shareOff && l.held != nil {
 		m.sharing = shareUnsaid // a new offer with a picture says more than the last status
 	}
-}
-
-// elect gives every source a carrier among the legs that publish it, and
-// forgets the sources that no leg publishes any more. The present carrier stays
-// while it lives and is not silent where another one is not.
-func (m *member) elect() {
-	if len(m.sources) == 0 {
-		return
-	}
-	carried := make(map[*source]*media.Upstream, len(m.sources))
-	published := make(map[*source]bool, len(m.sources))
-	for _, l := range m.room.order {
-		if l.client != m {
-			continue
-		}
-		for slot := range l.pubs {
-			p := &l.pubs[slot]
-			if p.source == nil {
-				continue
-			}
-			published[p.source] = true
-			if up := l.upstreams[p.mid]; up != nil && l.connected {
-				carried[p.source] = m.better(p.source.carrier, carried[p.source], up)
-			}
-		}
-	}
-	for key, s := range m.sources {
-		if up := carried[s]; up != s.carrier {
-			s.carrier = up
-			s.media.SetCarrier(up)
-			m.room.engine.count.switches.Add(1)
-		}
-		if !published[s] {
-			delete(m.sources, key)
-		}
-	}
-}
-
-// better compares two upstreams of one source.
-func (m *member) better(present, a, b *media.Upstream) *media.Upstream {
-	if a == nil {
-		return b
-	}
-	stalledA, stalledB := m.room.stalled(a), m.room.stalled(b)
-	switch {
-	case stalledA && !stalledB:
-		return b
-	case stalledB && !stalledA:
-		return a
-	case b == present:
-		return b
-	}
-	return a
 }
 
 func kindOf[K ~string](kind K) webrtc.RTPCodecType { return webrtc.NewRTPCodecType(string(kind)) }

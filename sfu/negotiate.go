@@ -181,7 +181,7 @@ func (l *leg) needsOffer() bool {
 	if !l.established {
 		return false
 	}
-	if l.wantOffer || len(l.ask) > 0 {
+	if l.wantOffer || len(l.ask) > 0 || l.turnsUpload(time.Now()) {
 		return true
 	}
 	wanted := l.wanted()
@@ -243,6 +243,7 @@ func (l *leg) makeOffer() {
 			s.feed.SetMSID(l.msid(wanted, s.slot, s.kind)) // a new share has a stream of its own
 		}
 	}
+	off := l.off(locals)
 	codecs := l.offeredCodecs(added)
 	withData := l.wantData
 	l.wantFirst, l.wantOffer, l.ask = false, false, nil
@@ -254,7 +255,7 @@ func (l *leg) makeOffer() {
 	}
 	c := l.conn
 	l.start(func() func() {
-		out := &offer{first: first, locals: locals}
+		out := &offer{first: first, locals: locals, off: off}
 		var text string
 		var err error
 		if first {
@@ -331,7 +332,7 @@ func (l *leg) applyAnswer() {
 			}
 			l.out = nil
 			l.release()
-			l.complete(desc, out.locals)
+			l.complete(desc, out.locals, out.off)
 		}
 	})
 }
@@ -397,7 +398,7 @@ func (l *leg) makeAnswer() {
 			if l.held == desc {
 				l.held = nil
 			}
-			l.complete(desc, locals)
+			l.complete(desc, locals, nil)
 			l.room.send(l, "answer", answer)
 			if first {
 				l.log.Info("leg answered")
@@ -406,8 +407,9 @@ func (l *leg) makeAnswer() {
 	})
 }
 
-// complete records what both sides now have.
-func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local) {
+// complete records what both sides now have. off are the uploads that the server's
+// offer kept off, about which the client's answer therefore says nothing.
+func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local, off map[string]bool) {
 	restarted := l.applied == nil || l.applied.Ufrag != desc.Ufrag
 	l.applied = desc
 	l.checkUnsupported(desc)
@@ -420,8 +422,15 @@ func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local) {
 			s.agreed = false
 			continue
 		}
+		switch recv := locals[s.mid].Recv; {
+		case recv && s.agreed && !s.local.Recv:
+			s.usedSince = time.Now() // its track begins anew
+		case !recv && s.agreed && s.local.Recv:
+			l.turnedOff = time.Now()
+		}
 		s.agreed = true
 		s.local = locals[s.mid]
+		s.keep(remote, off[s.mid])
 		s.remote = remote.Direction
 		if !s.used && remote.Direction.Send {
 			s.used, s.usedSince = true, time.Now()
@@ -434,13 +443,27 @@ func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local) {
 		}
 	}
 	if !l.established {
-		l.established = true
+		l.established, l.establishedAt = true, time.Now()
 		l.connectBy = time.Now().Add(l.room.engine.opts.ConnectTimeout)
 	}
+	l.prepare()
 	if opp := l.opposite(); opp != nil && desc.HasApplication() {
 		opp.wantData = true
 	}
 	l.room.openChannels(l)
+}
+
+// prepare has the key frame asked for with which a viewer begins who will be
+// connected in a moment: it is then in the cache.
+func (l *leg) prepare() {
+	if l.connected {
+		return
+	}
+	for _, p := range l.wanted() {
+		if p.source != nil {
+			p.source.media.RequestKeyFrame()
+		}
+	}
 }
 
 // decide is the server's direction of one section. remote is what the client
@@ -460,6 +483,10 @@ func (l *leg) decide(s *section, remote *jsep.Section, wanted [slots]publication
 	} else if s.agreed && s.remote.Send && !l.selected(s.mid) {
 		recv = false // a clone, or what the client's present camera replaced
 	}
+	if slot := l.slotOf(s.mid); slot >= 0 && recv {
+		l.claim(slot)
+		recv = l.uploads(slot)
+	}
 	local := jsep.Local{Send: send, Recv: recv, Paused: !send && s.sentOnce}
 	if s.kind == jsep.Audio {
 		local.Opus = l.opus()
@@ -468,14 +495,7 @@ func (l *leg) decide(s *section, remote *jsep.Section, wanted [slots]publication
 }
 
 // selected tells whether a slot is filled from that section.
-func (l *leg) selected(mid string) bool {
-	for slot := range l.pubs {
-		if l.pubs[slot].source != nil && l.pubs[slot].mid == mid {
-			return true
-		}
-	}
-	return false
-}
+func (l *leg) selected(mid string) bool { return l.slotOf(mid) >= 0 }
 
 // assignSlots finds sections for what the server sends among those of a
 // client's offer: the first of each kind that can receive for the first stream,

@@ -100,12 +100,12 @@ func (l *leg) spares(kind jsep.Kind) int {
 // silent tells whether a slot's track is dead while its connection is not.
 func (l *leg) silent(slot int, now time.Time) bool {
 	p := &l.pubs[slot]
-	if p.source == nil {
+	s := l.section(p.mid)
+	if p.source == nil || s != nil && s.agreed && !s.local.Recv { // nothing, or its upload is off
 		return false
 	}
 	up := l.upstreams[p.mid]
 	if up == nil || up.LastPacket().IsZero() {
-		s := l.section(p.mid)
 		wait := patienceToBegin * l.room.engine.opts.SilenceTimeout
 		return s != nil && now.Sub(l.connectedAt) > wait && now.Sub(s.usedSince) > wait
 	}

@@ -205,8 +205,9 @@ func (r *room) settle() {
 	for _, l := range r.order {
 		l.client.publish(l)
 	}
+	now := time.Now()
 	for _, m := range r.members {
-		m.elect()
+		m.elect(now)
 	}
 	r.offerScreens()
 	for _, l := range slices.Clone(r.order) {

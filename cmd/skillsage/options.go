@@ -98,6 +98,7 @@ func relayOptions(cfg *config.Config, media *network.Port, log *slog.Logger) sfu
 		AnswerTimeout:      c.AnswerTimeout,
 		GlareTimeout:       c.GlareTimeout,
 		ConnectTimeout:     c.ConnectTimeout,
+		UploadOnEveryLeg:   c.Uploads == "every_leg",
 		VideoCodecs:        c.VideoCodecs,
 	}
 }

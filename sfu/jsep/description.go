@@ -88,6 +88,13 @@ type Description struct {
 	parsed *sdp.SessionDescription
 }
 
+// Clone copies the sections, for whoever reads into them more than they say.
+func (d *Description) Clone() *Description {
+	clone := *d
+	clone.Sections = slices.Clone(d.Sections)
+	return &clone
+}
+
 // Section returns the section with that mid, or nil.
 func (d *Description) Section(mid string) *Section {
 	for i := range d.Sections {

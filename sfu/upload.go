@@ -1,0 +1,278 @@
+package sfu
+
+import (
+	"time"
+
+	"skillsage/sfu/jsep"
+	"skillsage/sfu/media"
+)
+
+// A client that was written for peer-to-peer calls sends its camera once to each
+// peer. One of its legs is enough: it uploads the source, and on all others the
+// client's direction is turned off in the descriptions (RFC 8829 section 4.2.4).
+// When the uploading leg goes, another one is turned on again.
+const (
+	// uploadTimeout is how long a leg that was chosen to upload may take to connect.
+	uploadTimeout = 5 * time.Second
+	// refillPatience is what a client gets to send its tracks when it was asked
+	// for them, before another leg is tried.
+	refillPatience = 2500 * time.Millisecond
+	// stopDelay is how long a share waits for "the share is over" when its uploading
+	// connection was closed: to a client that closes one after the other an offer
+	// would look like a new call.
+	stopDelay = 250 * time.Millisecond
+	// directionPause lies between two offers that turn uploads of a leg off.
+	directionPause = time.Second
+)
+
+// fitness is how well a leg can upload a source.
+type fitness int
+
+const (
+	unfit     fitness = iota // no connection, and none on its way
+	suspect                  // silent although it was asked, or out of reach
+	promising                // described, not connected yet
+	able                     // connected
+	flowing                  // its packets arrive
+)
+
+// fitness looks at a slot that the leg publishes.
+func (l *leg) fitness(slot int, now time.Time) fitness {
+	p := &l.pubs[slot]
+	s := l.section(p.mid)
+	switch up := l.upstreams[p.mid]; {
+	case l.conn == nil || s != nil && (s.rejected || !s.wantRecv):
+		return unfit
+	case l.unreachable:
+		return suspect
+	case up != nil && l.connected && !l.room.stalled(up):
+		return flowing
+	case l.dead[p.mid] && l.refill.asked > 0 && now.Sub(l.refill.last) > refillPatience:
+		return suspect
+	case l.connected:
+		return able
+	case l.busy || l.established && now.Sub(l.establishedAt) < uploadTimeout:
+		return promising
+	}
+	return suspect
+}
+
+// refilling tells whether the client has just been asked for its tracks.
+func (l *leg) refilling(now time.Time) bool {
+	return !l.dropped && l.refill.asked > 0 && now.Sub(l.refill.last) < refillPatience
+}
+
+// elect chooses for every source the leg that uploads it and the upstream that
+// carries it, and forgets the sources that no leg publishes any more. The present
+// leg stays while it is fit.
+func (m *member) elect(now time.Time) {
+	if len(m.sources) == 0 {
+		return
+	}
+	m.follow()
+	type choice struct {
+		leg  *leg
+		slot int
+		fit  fitness
+	}
+	best := make(map[*source]choice, len(m.sources))
+	present := make(map[*source]choice, len(m.sources))
+	upstreams := make(map[*source][]*media.Upstream, len(m.sources))
+	for _, l := range m.room.order {
+		if l.client != m {
+			continue
+		}
+		for slot := range l.pubs {
+			src := l.pubs[slot].source
+			if src == nil {
+				continue
+			}
+			c := choice{l, slot, l.fitness(slot, now)}
+			if b, ok := best[src]; !ok || c.fit > b.fit {
+				best[src] = c
+			}
+			if src.uploader == l {
+				present[src] = c
+			}
+			if up := l.upstreams[l.pubs[slot].mid]; up != nil && l.connected {
+				upstreams[src] = append(upstreams[src], up)
+			}
+		}
+	}
+	for key, s := range m.sources {
+		chosen, published := best[s]
+		if c := present[s]; c.leg != nil && (c.fit == chosen.fit || c.fit >= promising && chosen.fit < flowing) {
+			chosen = c
+		}
+		switch {
+		case chosen.fit == unfit:
+			s.uploader = nil
+		case s.uploader != nil && s.uploader.refilling(now): // and may soon send it again
+		case key.screen && now.Sub(s.lost) < stopDelay && chosen.fit < flowing:
+			s.uploader = nil
+		default:
+			if s.uploader != nil && s.uploader != chosen.leg {
+				m.room.engine.count.moves.Add(1)
+				chosen.leg.log.Info("upload moved here", "kind", key.kind.String(), "from", s.uploader.key.peer)
+			}
+			s.uploader = chosen.leg
+		}
+		s.carry(chosen.leg, chosen.slot, upstreams[s])
+		if !published {
+			delete(m.sources, key)
+		}
+	}
+}
+
+// carry gives the source the upstream of its uploader; until there is one, the
+// present carrier goes on, or any that is there.
+func (s *source) carry(uploader *leg, slot int, all []*media.Upstream) {
+	var up *media.Upstream
+	for _, other := range all {
+		if up == nil || other == s.carrier {
+			up = other
+		}
+	}
+	if uploader != nil && uploader.connected {
+		if own := uploader.upstreams[uploader.pubs[slot].mid]; own != nil {
+			up = own
+		}
+	}
+	if up != s.carrier {
+		s.carrier = up
+		s.media.SetCarrier(up)
+		s.member.room.engine.count.switches.Add(1)
+	}
+}
+
+// follow lets legs whose upload is off publish what the uploading leg has in their
+// place now: a camera that was opened again shows in its descriptions alone.
+func (m *member) follow() {
+	for _, l := range m.room.order {
+		if l.client != m {
+			continue
+		}
+		for slot := range l.pubs {
+			p := &l.pubs[slot]
+			s := l.section(p.mid)
+			if p.source == nil || s == nil || s.kept == nil || p.source.uploader == nil {
+				continue
+			}
+			now := &p.source.uploader.pubs[slot]
+			if p.source.uploader != l && now.source != nil && now.source != p.source && now.source.key.codec == p.source.key.codec {
+				p.source, p.stream, p.track = now.source, now.stream, now.track
+				s.kept = &track{now.source.key.stream, now.track}
+			}
+		}
+	}
+}
+
+// uploads tells whether the client is to send on this leg what fills a slot.
+func (l *leg) uploads(slot int) bool {
+	src := l.pubs[slot].source
+	if src == nil || src.uploader == nil || src.uploader == l || l.room.engine.opts.UploadOnEveryLeg {
+		return true
+	}
+	if s := l.section(l.pubs[slot].mid); s != nil && s.agreed && s.local.Recv {
+		return !src.flows() // goes on until the other one is there
+	}
+	return false
+}
+
+// flows tells whether the uploading leg is the one whose packets are forwarded.
+func (s *source) flows() bool {
+	return s.carrier != nil && s.uploader.carries(s.carrier) && s.media.Carrier() == s.carrier && !s.member.room.stalled(s.carrier)
+}
+
+func (l *leg) carries(up *media.Upstream) bool {
+	for _, own := range l.upstreams {
+		if own == up {
+			return true
+		}
+	}
+	return false
+}
+
+// claim makes a leg on which the client is told to send the uploader of what
+// nobody uploads: of two legs that are described at once only one is to send.
+func (l *leg) claim(slot int) {
+	if src := l.pubs[slot].source; src != nil && src.uploader == nil {
+		src.uploader = l
+	}
+}
+
+// slotOf is the slot that the client fills from a section, -1 for none.
+func (l *leg) slotOf(mid string) int {
+	for slot := range l.pubs {
+		if l.pubs[slot].source != nil && l.pubs[slot].mid == mid {
+			return slot
+		}
+	}
+	return -1
+}
+
+// turnsUpload tells whether an upload of the leg has to be turned on or off.
+func (l *leg) turnsUpload(now time.Time) bool {
+	for slot := range l.pubs {
+		s := l.section(l.pubs[slot].mid)
+		if l.pubs[slot].source == nil || s == nil || !s.agreed || s.rejected || !s.wantRecv {
+			continue
+		}
+		switch on := l.uploads(slot); {
+		case on && !s.local.Recv && s.kept != nil:
+			return true
+		case !on && s.local.Recv && l.connected && now.Sub(l.turnedOff) > directionPause:
+			return true
+		}
+	}
+	return false
+}
+
+// off lists the sections whose upload an offer with these directions keeps off.
+func (l *leg) off(locals map[string]jsep.Local) map[string]bool {
+	var off map[string]bool
+	for mid, local := range locals {
+		if slot := l.slotOf(mid); slot >= 0 && !local.Recv && !l.uploads(slot) {
+			if off == nil {
+				off = make(map[string]bool)
+			}
+			off[mid] = true
+		}
+	}
+	return off
+}
+
+// track is what a client says of a track that it sends.
+type track struct{ stream, id string }
+
+// keep remembers what a section would publish. The answer to an offer that keeps
+// its upload off says nothing about that.
+func (s *section) keep(remote *jsep.Section, off bool) {
+	switch {
+	case remote.Direction.Send && !remote.Rejected:
+		s.kept = &track{remote.Stream, remote.Track}
+	case !off || remote.Rejected:
+		s.kept = nil
+	}
+}
+
+// intended is what the client would publish by its latest description if none of
+// its uploads were off.
+func (l *leg) intended(desc *jsep.Description) *jsep.Description {
+	if desc == nil || desc == l.held {
+		return desc
+	}
+	result := desc
+	for i := range desc.Sections {
+		s := l.section(desc.Sections[i].MID)
+		if s == nil || s.kept == nil || desc.Sections[i].Direction.Send || desc.Sections[i].Rejected {
+			continue
+		}
+		if result == desc {
+			result = desc.Clone()
+		}
+		own := &result.Sections[i]
+		own.Direction.Send, own.Stream, own.Track = true, s.kept.stream, s.kept.id
+	}
+	return result
+}
