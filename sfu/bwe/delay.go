@@ -22,10 +22,10 @@ const (
 	thresholdOutlie = 15.0 // ms above the threshold from which on it does not adapt
 
 	standingSlot  = int64(50e6) // the standing delay is the least of standingSlots of these
-	standingSlots = 6
+	standingSlots = 8
 	baseSlot      = int64(5e9) // the delay without a queue is the least of baseSlots of these
 	baseSlots     = 6
-	overuseDelay  = int64(10e6) // standing delay under which no trend is overuse
+	overuseDelay  = int64(20e6) // standing delay under which no trend is overuse
 )
 
 // State is what the delay of the packets says of the link.
@@ -133,7 +133,7 @@ func (d *delays) begin(p *Packet) {
 // group: right behind it, and faster than it was sent.
 func (d *delays) burst(p *Packet) bool {
 	gap := p.Received - d.group.last
-	return gap <= burstTime && gap < p.Sent-d.group.lastSent && p.Received-d.group.first < burstLongest
+	return gap <= burstTime && gap >= -burstTime && gap < p.Sent-d.group.lastSent && p.Received-d.group.first < burstLongest
 }
 
 // measure takes how far two groups were apart when they were sent, and when they
@@ -222,8 +222,8 @@ type leastOf struct {
 	count int
 	at    int64 // when the present slot began
 	next  int
-	value [baseSlots]int64
-	used  [baseSlots]bool
+	value [standingSlots]int64
+	used  [standingSlots]bool
 
 	started bool
 }

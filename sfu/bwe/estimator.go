@@ -93,7 +93,8 @@ const (
 	decreaseWait = int64(200e6) // least time between two decreases
 	decreaseSame = int64(2e9)   // within it two decreases are about the same congestion
 	lossWait     = int64(2e9)   // between two for loss
-	clearAfter   = int64(10e9)  // without congestion the limit may be lifted
+	forgiveFor   = int64(15e9)
+	clearAfter   = int64(10e9) // without congestion the limit may be lifted
 
 	stepMost      = int64(500e6) // of time that growth is counted for
 	feedbackStale = int64(3e9)   // without transport-wide feedback other sources count
@@ -120,7 +121,8 @@ type Estimator struct {
 	steppedAt    int64
 	decreasedAt  int64
 	lossAt       int64   // last decrease for loss
-	beforeLoss   float64 // the estimate before the decreases for loss
+	beforeLoss   float64 // the estimate before that and those before; 0: there is none to take back
+	lossPart     float64 // of what arrives, to fall to at loss
 	acknowledged float64
 	sent         float64
 	rtt          int64 // 0: not known
@@ -189,10 +191,12 @@ func (e *Estimator) Feedback(now int64, contiguous bool, packets []Packet) {
 	if e.acknowledged == 0 {
 		return
 	}
+	e.loss.open.queue = max(e.loss.open.queue, e.delay.queue())
 	learned := e.loss.inherent
-	if e.loss.due(now, e.delay.queue()) && e.loss.inherent > learned {
+	if e.loss.due(now) && e.loss.inherent > learned {
 		e.forgive()
 	}
+	e.lossPart = backOffLoss
 	e.control(now, step, e.delay.state, e.delay.queue(), span >= rateWindow)
 }
 
@@ -224,17 +228,19 @@ func (e *Estimator) control(now, step int64, state State, queue int64, settled b
 	wait := max(e.responseTime(), decreaseWait)
 	switch {
 	case state == Overuse:
+		if queue >= queueHigh {
+			wait = decreaseWait // what arrives is what the link carries, however often it is measured
+		}
 		if now-e.decreasedAt >= wait {
-			e.decrease(now, backOff)
+			e.decrease(now, backOff, true)
+			e.beforeLoss = 0
 		}
 		return
 	case e.loss.high():
 		if now-e.decreasedAt >= wait && now-e.lossAt >= min(lossWait, 4*wait) {
-			if now-e.lossAt > lossTold || e.beforeLoss < e.bitrate {
-				e.beforeLoss = e.bitrate
-			}
+			e.beforeLoss = max(e.beforeLoss, e.bitrate)
 			e.lossAt = now
-			e.decrease(now, backOffLoss)
+			e.decrease(now, e.lossPart, e.loss.congestive)
 		}
 		return
 	}
@@ -264,7 +270,7 @@ func (e *Estimator) grown(seconds float64) float64 {
 			return e.bitrate
 		}
 		speed = growWary
-	case e.capacity == 0:
+	case e.decreasedAt == 0: // there has been no congestion at all
 		return e.max
 	case e.bitrate < nearLow*e.capacity:
 		speed = growFast
@@ -275,14 +281,15 @@ func (e *Estimator) grown(seconds float64) float64 {
 	return e.bitrate * (1 + speed*seconds)
 }
 
-// decrease lowers the estimate to a part of what arrives.
-func (e *Estimator) decrease(now int64, part float64) {
+// decrease lowers the estimate to a part of what arrives; certain says that this
+// is what the link carries.
+func (e *Estimator) decrease(now int64, part float64, certain bool) {
 	again := now-e.decreasedAt < decreaseSame
 	e.decreasedAt, e.limited = now, true
 	target := part * e.acknowledged
 	if e.bitrate > 0 && e.sent > 0 && e.sent < idlePart*e.bitrate {
 		target = max(target, backOffIdle*e.bitrate) // somebody else's queue, or a false alarm
-	} else {
+	} else if certain {
 		e.noteCapacity(e.acknowledged, again)
 	}
 	if e.bitrate == 0 || target < e.bitrate {
@@ -302,11 +309,10 @@ func (e *Estimator) noteCapacity(rate float64, again bool) {
 
 // forgive takes back what was done for loss that turned out to be inherent.
 func (e *Estimator) forgive() {
-	if e.lossAt == 0 || e.now-e.lossAt > lossTold || e.decreasedAt > e.lossAt {
-		return
+	if e.beforeLoss > 0 && e.now-e.lossAt <= forgiveFor {
+		e.bitrate = max(e.bitrate, e.within(e.beforeLoss))
 	}
-	e.bitrate = max(e.bitrate, e.within(e.beforeLoss))
-	e.capacity = 0
+	e.beforeLoss = 0
 }
 
 func (e *Estimator) within(rate float64) float64 { return min(max(rate, e.min), e.max) }
@@ -345,7 +351,7 @@ func (e *Estimator) Report(now int64, expected, lost uint32, sent uint64) {
 		return
 	}
 	learned := e.loss.inherent
-	e.loss.put(lossSample{rate: rate, lost: int(r.closed.lost), packets: int(r.closed.expected)}, now, r.queue())
+	e.loss.put(lossSample{rate: rate, lost: int(r.closed.lost), packets: int(r.closed.expected), queue: r.queue()}, now)
 	loss, _ := e.loss.recent(1)
 	e.sent = min(rate, e.max)
 	e.acknowledged = min(rate*(1-loss)/(1+r.slope), e.max)
@@ -358,6 +364,7 @@ func (e *Estimator) Report(now int64, expected, lost uint32, sent uint64) {
 	if overuse {
 		state = Overuse
 	}
+	e.lossPart = backOff // there may be a queue that nobody can see
 	if e.acknowledged > 0 {
 		e.control(now, step, state, r.queue(), true)
 	}

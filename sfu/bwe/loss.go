@@ -27,7 +27,7 @@ const (
 type lossSample struct {
 	rate          float64 // sent, bit/s
 	lost, packets int
-	queue         int64 // the standing delay, ns
+	queue         int64 // the longest standing delay, ns
 }
 
 // losses decides what loss says of the link. Loss from congestion falls when the
@@ -41,20 +41,19 @@ type losses struct {
 
 	// The present interval; a run of lost packets is added to it when something
 	// arrives again.
-	open             lossSample
-	bytes            int64
-	from, to         int64
-	run              int
-	runBytes         int64
-	runFrom, runTo   int64
-	inherent         float64
-	congestive       bool // as last learned
-	congestiveSince  int64
-	inherentRaisedAt int64
+	open            lossSample
+	bytes           int64
+	from, to        int64
+	run             int
+	runBytes        int64
+	runFrom, runTo  int64
+	inherent        float64
+	congestive      bool // as last learned
+	congestiveSince int64
 }
 
 func (l *losses) reset() {
-	l.open, l.bytes, l.run, l.runBytes = lossSample{}, 0, 0, 0
+	l.open, l.bytes, l.run, l.runBytes, l.runTo = lossSample{}, 0, 0, 0, 0
 }
 
 // add takes one packet; dark is set if it is the first after the link was dark.
@@ -99,25 +98,24 @@ func (l *losses) note(from, to, bytes int64, lost, packets int) {
 }
 
 // due closes the present interval when it is complete.
-func (l *losses) due(now, queue int64) bool {
+func (l *losses) due(now int64) bool {
 	span := l.to - l.from
 	if span < lossInterval || l.open.packets < lossPackets && (span < lossIntervalMax || l.open.packets < 5) {
 		return false
 	}
 	l.open.rate = float64(l.bytes) * 8e9 / float64(span)
-	l.put(l.open, now, queue)
+	l.put(l.open, now)
 	l.open, l.bytes = lossSample{}, 0
 	return true
 }
 
 // put remembers a complete interval and learns from it.
-func (l *losses) put(s lossSample, now, queue int64) {
-	s.queue = queue
+func (l *losses) put(s lossSample, now int64) {
 	l.samples[l.next] = s
 	l.next = (l.next + 1) % lossIntervals
 	l.count = min(l.count+1, lossIntervals)
-	if rate, packets := l.recent(lossRecent); packets >= learnPackets && rate < l.inherent {
-		l.inherent = rate
+	if rate, packets := l.recent(lossRecent); packets >= learnPackets {
+		l.inherent = min(l.inherent, rate+doubt(rate, packets))
 	}
 	l.learn(now)
 	if l.congestive && now-l.congestiveSince > lossTold {
@@ -146,9 +144,13 @@ func (l *losses) excess(intervals int) (excess, least float64) {
 	if packets == 0 {
 		return 0, 0
 	}
-	doubt := lossDoubt * math.Sqrt(rate*(1-rate)/float64(packets))
 	above := func(rate float64) float64 { return max(0, (rate-l.inherent)/(1-l.inherent)) }
-	return above(rate), above(rate - doubt)
+	return above(rate), above(rate - lossDoubt*doubt(rate, packets))
+}
+
+// doubt is the standard deviation of a measured loss.
+func doubt(rate float64, packets int) float64 {
+	return math.Sqrt(rate * (1 - rate) / float64(packets))
 }
 
 // high reports whether the estimate has to fall.
@@ -203,7 +205,6 @@ func (l *losses) learn(now int64) {
 	case same < capped/2 && lossLower > lossLow/2:
 		both := pool([]lossSample{low, high})
 		l.inherent = min(both.loss(), inherentMax)
-		l.inherentRaisedAt = now
 		l.congestive = false
 	case capped < same/2:
 		l.congestive, l.congestiveSince = true, now

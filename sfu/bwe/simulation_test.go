@@ -13,7 +13,10 @@ const (
 	milli  = int64(1e6)
 )
 
-var verbose = flag.Bool("trace", false, "print the course of each simulation")
+var (
+	verbose = flag.Bool("trace", false, "print the course of each simulation")
+	seeds   = flag.Int("seeds", 3, "times that each simulation is run, with other random numbers")
+)
 
 // path is a simulated way from the sender to the receiver and back.
 type path struct {
@@ -87,6 +90,7 @@ func simulate(p *path, s sender, length int64, seed uint64) []point {
 		tokens   float64
 		total    uint64
 		base     = uint16(1)
+		reported uint16
 		counts   = make([][3]float64, length/(100*milli)+1) // sent, arrived bytes, lost packets
 		packets  = make([]float64, len(counts))
 		expected uint32
@@ -175,9 +179,10 @@ func simulate(p *path, s sender, length int64, seed uint64) []point {
 			if int16(base-first) < 0 {
 				first = base
 			}
-			contiguous := true
 			if !dark && random.Float64() >= p.lossBack {
 				list := got
+				contiguous := int16(first-reported) <= 1
+				reported = last
 				back = append(back, func(now int64) {
 					var feedback []Packet
 					for n, i := first, 0; int16(n-last) <= 0; n++ {

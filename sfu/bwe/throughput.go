@@ -70,7 +70,7 @@ func (t *throughput) add(packets []Packet, contiguous bool) {
 		t.started = true
 		t.arrival, t.sending = first, firstSent
 		received -= firstSize
-		sent -= firstSize
+		sent = max(0, sent-firstSize)
 	}
 	if last > t.arrival || t.count == 0 {
 		t.last = (t.last + 1) % len(t.entries)
