@@ -15,6 +15,8 @@
 // the caller passes.
 package bwe
 
+import "time"
+
 // Options configures an Estimator; zero values mean the defaults.
 type Options struct {
 	Min uint64 // bit/s that the estimate never falls below; default 50,000
@@ -56,15 +58,15 @@ type Estimate struct {
 	Limited bool
 	Source  Source
 
-	Acknowledged uint64  // bit/s that arrived lately; 0: not known
-	Sent         uint64  // bit/s sent meanwhile; 0: not known
-	Loss         float64 // part of the packets lost in the last two seconds or so
-	InherentLoss float64 // of it: the part that a lower rate does not change
-	QueueDelay   int64   // ns that packets stand in a queue at least
-	Trend        float64 // growth of the delay, ms as scaled for Threshold
-	Threshold    float64 // the trend above which it is overuse
+	Acknowledged uint64        // bit/s that arrived lately; 0: not known
+	Sent         uint64        // bit/s sent meanwhile; 0: not known
+	Loss         float64       // part of the packets lost in the last two seconds or so
+	InherentLoss float64       // of it: the part that a lower rate does not change
+	QueueDelay   time.Duration // that packets stand in a queue at least
+	Trend        float64       // growth of the delay, ms as scaled for Threshold
+	Threshold    float64       // the trend above which it is overuse
 	State        State
-	Evidence     int64 // when feedback of any kind last came; 0: never
+	Age          time.Duration // since feedback of any kind came; 0 if none ever did
 }
 
 const (
@@ -377,7 +379,9 @@ func (e *Estimator) Estimate(now int64) Estimate {
 	out := Estimate{
 		Acknowledged: uint64(e.acknowledged), Sent: uint64(e.sent),
 		Loss: loss, InherentLoss: min(e.loss.inherent, loss),
-		Evidence: e.evidenceAt,
+	}
+	if e.evidenceAt != 0 {
+		out.Age = time.Duration(now - e.evidenceAt)
 	}
 	transport := e.feedbackAt != 0 && (now-e.feedbackAt <= feedbackStale || e.reports.at < e.feedbackAt)
 	queue := e.reports.queue()
@@ -386,7 +390,7 @@ func (e *Estimator) Estimate(now int64) Estimate {
 		queue = e.delay.queue()
 		out.Source, out.State, out.Trend, out.Threshold = TransportWide, e.delay.state, e.delay.trend, e.delay.threshold
 	}
-	out.QueueDelay = queue
+	out.QueueDelay = time.Duration(queue)
 	rate := e.bitrate
 	if e.capacity > 0 && queue > queueHigh && now-e.decreasedAt < drainFor {
 		part := min(float64(queue-queueHigh)/float64(queueDrain), 1)

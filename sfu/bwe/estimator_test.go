@@ -34,7 +34,7 @@ func (s *stream) estimate() Estimate { return s.e.Estimate(s.now + 40*milli) }
 
 func TestUnknownUntilThereIsEvidence(t *testing.T) {
 	s := stream{e: New(Options{})}
-	if got := s.estimate(); got.Known || got.Bitrate != 0 || got.Source != None || got.Evidence != 0 {
+	if got := s.estimate(); got.Known || got.Bitrate != 0 || got.Source != None || got.Age != 0 {
 		t.Errorf("%+v", got)
 	}
 	s.run(0.3, 1200, nil)

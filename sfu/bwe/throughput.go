@@ -23,8 +23,6 @@ type throughput struct {
 	peakSince        int64
 }
 
-func (t *throughput) reset() { t.count, t.started = 0, false }
-
 // add takes one feedback, whose packets have been checked.
 func (t *throughput) add(packets []Packet, contiguous bool) {
 	var received, sent, firstSize int64

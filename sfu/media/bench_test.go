@@ -117,7 +117,7 @@ func newTestFeed(t testing.TB, kind webrtc.RTPCodecType, keep bool) (*Feed, *sin
 		}
 	}
 	codec, err := f.Bind(&senderContext{ssrc: 5, rtx: 6, codecs: codecs, writer: s,
-		extensions: []webrtc.RTPHeaderExtensionParameter{{URI: audioLevelURI, ID: 5}}})
+		extensions: []webrtc.RTPHeaderExtensionParameter{{URI: audioLevelURI, ID: 5}, {URI: sdp.TransportCCURI, ID: 4}}})
 	if err != nil {
 		t.Fatal(err)
 	}

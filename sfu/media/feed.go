@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -31,11 +31,11 @@ type Feed struct {
 
 	ssrc     atomic.Uint32 // 0 until bound
 	counters struct {
-		packets, bytes, writeErrors, unsupported, awaitingKey            atomic.Uint64
-		replays, layerSwitches, keyFrames, gaps, redundant               atomic.Uint64
-		longestGap                                                       atomic.Int64
-		nacked, retransmitted, nackMissed, nackLimited, plis             atomic.Uint64
-		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending atomic.Int64
+		packets, bytes, writeErrors, unsupported, awaitingKey             atomic.Uint64
+		replays, layerSwitches, keyFrames, gaps, redundant                atomic.Uint64
+		longestGap                                                        atomic.Int64
+		nacked, retransmitted, resentBytes, nackMissed, nackLimited, plis atomic.Uint64
+		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending  atomic.Int64
 	}
 
 	mu        sync.Mutex // guards the rest
@@ -72,6 +72,7 @@ type Feed struct {
 	rtxSequence uint16
 	reports     [4]sentReport // the last sender reports, for the round trip time
 	reportIndex int
+	reported    uint32 // the highest number that the viewer has reported, with its cycles; 0: none yet
 }
 
 // bindingParameters is what Pion negotiated for the sender.
@@ -80,7 +81,8 @@ type bindingParameters struct {
 	writer     webrtc.TrackLocalWriter // nil: not bound
 	ssrc       uint32
 	rtxSSRC    uint32 // 0: none
-	audioLevel uint8  // id of the header extension; 0: not negotiated
+	audioLevel uint8  // ids of header extensions; 0: not negotiated
+	transport  uint8  // the transport-wide sequence number
 	formats    []negotiatedFormat
 }
 
@@ -218,6 +220,9 @@ func (f *Feed) Bind(context webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 		if strings.EqualFold(extension.URI, audioLevelURI) && f.kind == webrtc.RTPCodecTypeAudio {
 			b.audioLevel = uint8(extension.ID)
 		}
+		if extension.URI == sdp.TransportCCURI && extension.ID < extensionOneByteLimit {
+			b.transport = uint8(extension.ID)
+		}
 	}
 	if len(b.formats) == 0 {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
@@ -237,6 +242,9 @@ func (f *Feed) Bind(context webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 
 	f.mu.Lock()
 	f.bound = b
+	if b.transport != 0 {
+		f.port.numberPackets()
+	}
 	f.ssrc.Store(b.ssrc)
 	f.format, f.refused = nil, nil
 	f.stop()
@@ -296,7 +304,7 @@ func matchFormat(formats []negotiatedFormat, codec webrtc.RTPCodecCapability) *n
 // forward writes a packet of a layer of the source to the viewer, on the
 // goroutine that delivers it. header is that goroutine's scratch. It reports
 // whether the feed waits for a key frame of this layer.
-func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey bool) {
+func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitingKey bool) {
 	f.mu.Lock()
 	if f.source != l.source || !f.ready() || f.replaying || out.serial <= f.settled {
 		f.mu.Unlock()
@@ -368,7 +376,7 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 	}
 	changed := len(payload) > 0 && segment.rewrites(&out.frame)
 	pictures, bases := segment.pictures, segment.bases
-	level := f.bound.audioLevel
+	level, transport := f.bound.audioLevel, f.bound.transport
 	writer := f.bound.writer
 	if f.payload.hasRED && out.red.payload != nil {
 		payload = out.red.named(header.PayloadType)
@@ -377,7 +385,7 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 	}
 	f.mu.Unlock()
 
-	header.Extension, header.ExtensionProfile, header.Extensions = false, 0, header.Extensions[:0]
+	header.clearExtensions()
 	if level != 0 && len(out.level) == 1 {
 		_ = header.SetExtension(level, out.level)
 	}
@@ -385,7 +393,7 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 	if changed { // in place: the payload is copied by the encryption, then the next feed's turn
 		out.frame.rewrite(payload, out.frame.pictureID-pictures, out.frame.base-bases)
 	}
-	f.write(writer, header, payload)
+	f.write(writer, transport, header, payload, out.arrival)
 	if changed {
 		out.frame.rewrite(payload, out.frame.pictureID, out.frame.base)
 	}
@@ -394,11 +402,12 @@ func (f *Feed) forward(l *layer, out *outgoing, header *rtp.Header) (awaitingKey
 
 // write sends a packet. One without a payload stands for a number that turned
 // out to be padding.
-func (f *Feed) write(writer webrtc.TrackLocalWriter, header *rtp.Header, payload []byte) {
+func (f *Feed) write(writer webrtc.TrackLocalWriter, transport uint8, header *outgoingHeader, payload []byte, now int64) {
 	if len(payload) == 0 {
 		header.Padding, header.PaddingSize = true, 1
 	}
-	if _, err := writer.WriteRTP(header, payload); err != nil {
+	f.port.numberPacket(transport, header, payload, now)
+	if _, err := writer.WriteRTP(&header.Header, payload); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}

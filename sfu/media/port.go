@@ -10,8 +10,9 @@ import (
 
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"skillsage/sfu/bwe"
 )
 
 // RTCPWriter sends RTCP packets as one compound; *webrtc.PeerConnection is one.
@@ -44,11 +45,14 @@ type Port struct {
 	feeds     atomic.Pointer[[]*Feed]     // copied on write under mu
 	twccID    atomic.Uint32               // negotiated id of the transport-wide sequence number; 0: none
 
+	history  atomic.Pointer[bwe.History] // of what is sent; nil: no viewer reports on it
+	estimate sendEstimate
+
 	// Owned by the goroutine of the SRTP session.
 	in packet
 
 	// Owned by the goroutine of the SRTCP session.
-	resend       rtp.Header
+	resend       outgoingHeader
 	resendBuffer []byte
 
 	mu      sync.Mutex            // guards the rest up to the next comment
@@ -70,7 +74,7 @@ type Port struct {
 	lastHeard atomic.Int64
 	rtt       atomic.Int64 // ns; 0: unknown
 	remb      atomic.Uint64
-	counters  struct{ twccFeedback, unbound, rtcpErrors atomic.Uint64 }
+	counters  struct{ twccFeedback, twccReceived, unbound, rtcpErrors atomic.Uint64 }
 }
 
 func newPort(opts PortOptions) *Port {
@@ -233,6 +237,7 @@ func (p *Port) Stats() PortStats {
 		RTT:          time.Duration(p.rtt.Load()),
 		REMB:         p.remb.Load(),
 		TWCCFeedback: p.counters.twccFeedback.Load(),
+		TWCCReceived: p.counters.twccReceived.Load(),
 		Unbound:      p.counters.unbound.Load(),
 		RTCPErrors:   p.counters.rtcpErrors.Load(),
 	}

@@ -143,7 +143,7 @@ func (f *Feed) sendReplay(scratch *replayScratch, now int64) (next int64) {
 
 // replayScratch is the space in which a reporter makes packets.
 type replayScratch struct {
-	header  rtp.Header
+	header  outgoingHeader
 	payload [maxPayload]byte
 }
 
@@ -188,13 +188,14 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 	segment := f.segments.last()
 	sequence := segment.from + cursor - segment.first
 	f.sequence.saw(sequence)
-	scratch.header = rtp.Header{
+	scratch.header.Header = rtp.Header{
 		Version:        2,
 		Marker:         info.Marker,
 		PayloadType:    uint8(f.payload.codec.PayloadType),
 		SequenceNumber: uint16(sequence),
 		Timestamp:      segment.timestamp(cursor, info.Timestamp),
 		SSRC:           f.bound.ssrc,
+		Extensions:     scratch.header.Extensions[:0],
 	}
 	payload := scratch.payload[:size]
 	if segment.describe != nil {
@@ -207,8 +208,8 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 		payload = segment.rewrite(payload)
 	}
 	f.timestamp, f.sentAt, f.captured = scratch.header.Timestamp, now, 0
-	writer := f.bound.writer
+	writer, transport := f.bound.writer, f.bound.transport
 	f.mu.Unlock()
-	f.write(writer, &scratch.header, payload)
+	f.write(writer, transport, &scratch.header, payload, now)
 	return true
 }

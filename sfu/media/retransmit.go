@@ -62,7 +62,7 @@ func (l *resendLimiter) sentLate(sequence uint64, now int64) {
 // resend answers a generic NACK from the source's cache: as retransmissions
 // (RFC 4588) where the viewer has negotiated them, else as the same packets. It
 // runs on the goroutine of the SRTCP session, which owns header and buffer.
-func (f *Feed) resend(nacks []rtcp.NackPair, header *rtp.Header, buffer []byte, now int64) {
+func (f *Feed) resend(nacks []rtcp.NackPair, header *outgoingHeader, buffer []byte, now int64) {
 	for _, pair := range nacks {
 		f.resendOne(pair.PacketID, header, buffer, now)
 		for bit := range uint16(16) {
@@ -73,7 +73,7 @@ func (f *Feed) resend(nacks []rtcp.NackPair, header *rtp.Header, buffer []byte, 
 	}
 }
 
-func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now int64) {
+func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, now int64) {
 	f.counters.nacked.Add(1)
 	f.mu.Lock()
 	sequence := nearest(f.sequence.highest, number)
@@ -104,13 +104,14 @@ func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now i
 		f.counters.nackLimited.Add(1)
 		return
 	}
-	*header = rtp.Header{
+	header.Header = rtp.Header{
 		Version:        2,
 		Marker:         info.Marker,
 		PayloadType:    uint8(f.payload.codec.PayloadType),
 		SequenceNumber: uint16(sequence),
 		Timestamp:      segment.timestamp(inLayer, info.Timestamp),
 		SSRC:           f.bound.ssrc,
+		Extensions:     header.Extensions[:0],
 	}
 	payload := segment.rewrite(buffer[2 : 2+size])
 	if len(payload) == 0 { // the number was kept for a packet that is not to be sent
@@ -123,12 +124,14 @@ func (f *Feed) resendOne(number uint16, header *rtp.Header, buffer []byte, now i
 		header.SequenceNumber = f.rtxSequence
 		f.rtxSequence++
 	}
-	writer := f.bound.writer
+	writer, transport := f.bound.writer, f.bound.transport
 	f.mu.Unlock()
 
-	if _, err := writer.WriteRTP(header, payload); err != nil {
+	f.port.numberPacket(transport, header, payload, now)
+	if _, err := writer.WriteRTP(&header.Header, payload); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}
 	f.counters.retransmitted.Add(1)
+	f.counters.resentBytes.Add(uint64(len(payload)))
 }

@@ -11,6 +11,10 @@ import (
 func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
 	now := monotonic()
 	p.lastHeard.Store(now)
+	if len(raw) > 1 && raw[0]&0x1f == rtcp.FormatTCC && raw[1] == uint8(rtcp.TypeTransportSpecificFeedback) {
+		p.receivedTransportFeedback(raw, now)
+		return
+	}
 	packets, err := rtcp.Unmarshal(raw)
 	if err != nil {
 		p.counters.rtcpErrors.Add(1)
@@ -47,6 +51,7 @@ func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
 		case *rtcp.ReceiverEstimatedMaximumBitrate:
 			if packet.Bitrate >= 0 && packet.Bitrate < 1e12 {
 				p.remb.Store(uint64(packet.Bitrate))
+				p.estimate.receivedREMB(uint64(packet.Bitrate), now)
 			}
 		}
 	}
@@ -76,36 +81,45 @@ func (p *Port) receptionReports(reports []rtcp.ReceptionReport, ssrc uint32, now
 			continue
 		}
 		if f := p.feedOf(ssrc); f != nil {
-			f.received(report, now)
+			expected, lost, rtt := f.received(report, now)
+			p.estimate.reported(p, expected, lost, rtt, now)
 		}
 	}
 }
 
-// received takes what the viewer reports of the feed.
-func (f *Feed) received(report rtcp.ReceptionReport, now int64) {
+// received takes what the viewer reports of the feed. It returns how many packets
+// the report is about, how many of them were lost, and the round trip time in ns;
+// 0: not known.
+func (f *Feed) received(report rtcp.ReceptionReport, now int64) (expected, lost uint32, rtt int64) {
 	f.counters.reportedLoss.Store(int64(report.FractionLost))
 	f.counters.reportedTotal.Store(int64(report.TotalLost))
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if grown := report.LastSequenceNumber - f.reported; f.reported != 0 && grown < 1<<15 {
+		expected, lost = grown, grown*uint32(report.FractionLost)>>8
+	}
+	f.reported = report.LastSequenceNumber
 	if rate := f.payload.codec.ClockRate; rate > 0 {
 		f.counters.reportedJitter.Store(int64(report.Jitter) * int64(time.Second) / int64(rate))
 	}
 	if report.LastSenderReport == 0 {
-		return
+		return expected, lost, 0
 	}
 	for _, sent := range f.reports {
 		if sent.at == 0 || sent.compact != report.LastSenderReport {
 			continue
 		}
 		// Delay is in 1/65536 s. A receiver that lies about it gets a bounded value.
-		rtt := now - sent.at - int64(report.Delay)*1_000_000_000>>16
-		if rtt >= 0 && rtt < int64(10e9) {
-			rtt = max(rtt, 1)
-			f.counters.rtt.Store(rtt)
-			f.port.rtt.Store(rtt)
+		rtt = now - sent.at - int64(report.Delay)*1_000_000_000>>16
+		if rtt < 0 || rtt >= int64(10e9) {
+			return expected, lost, 0
 		}
-		return
+		rtt = max(rtt, 1)
+		f.counters.rtt.Store(rtt)
+		f.port.rtt.Store(rtt)
+		return expected, lost, rtt
 	}
+	return expected, lost, 0
 }
 
 // keyFrameAsked handles a key frame request of the viewer.

@@ -74,7 +74,7 @@ func TestFeedWaitsForAKeyFrame(t *testing.T) {
 	f.video(2, deltaPayload) // repeated, and from before the key frame
 	f.wantNumbers(0, 1)
 	p := f.sink.packets[0]
-	if p.SSRC != 5 || p.PayloadType != 100 || p.Extension || !bytes.Equal(p.Payload, keyPayload) {
+	if p.SSRC != 5 || p.PayloadType != 100 || len(p.Extensions) != 1 || p.GetExtension(4) == nil || !bytes.Equal(p.Payload, keyPayload) {
 		t.Errorf("wrote %+v", p)
 	}
 	if d := f.sink.packets[1].Timestamp - p.Timestamp; d != 100 {
@@ -146,7 +146,7 @@ func TestAudioLevelGetsTheViewersID(t *testing.T) {
 	}
 	f.wantNumbers(0, 1, 2)
 	for i, p := range f.sink.packets {
-		if got := p.GetExtension(5); !bytes.Equal(got, []byte{0x80 | byte(i+1)}) || len(p.Extensions) != 1 {
+		if got := p.GetExtension(5); !bytes.Equal(got, []byte{0x80 | byte(i+1)}) || len(p.Extensions) != 2 {
 			t.Errorf("packet %d has the extensions %v, level % x", i, p.GetExtensionIDs(), got)
 		}
 		if p.PayloadType != 112 || p.Marker != (i == 0) {

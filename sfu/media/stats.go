@@ -59,6 +59,7 @@ type PortStats struct {
 	RTT          time.Duration // of the connection, as last measured by any of its feeds; 0: not known
 	REMB         uint64        // last receiver estimated maximum bitrate of the viewer, bit/s; 0: none
 	TWCCFeedback uint64        // transport-wide feedback packets sent
+	TWCCReceived uint64        // and received, for Estimate
 	Unbound      uint64        // RTP packets of streams without an Upstream
 	RTCPErrors   uint64        // RTCP packets that could not be parsed or written
 }

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
@@ -41,7 +40,7 @@ type Upstream struct {
 
 	// Owned by the goroutine of the SRTP session.
 	out    outgoing
-	header rtp.Header
+	header outgoingHeader
 
 	source     atomic.Pointer[Source]      // of a group; written under Source.mu of either source
 	streams    atomic.Pointer[[]*Upstream] // of a group, by index; copied on write under port.mu
