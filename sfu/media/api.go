@@ -16,7 +16,8 @@
 // RTCP that arrives is handled on the goroutine of Pion's SRTCP session.
 //
 // Locks, in the order in which they may be taken: Feed.moveMu, Port.mu,
-// Source.mu, Upstream.mu, Feed.mu. None is held while a packet is written.
+// Source.mu, Upstream.mu, Feed.mu. None is held while a packet is written. That
+// of the estimate (sendEstimate) is a leaf and not on a packet's way at all.
 package media
 
 import (
