@@ -340,7 +340,7 @@ func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitin
 				return waits
 			}
 		}
-		if out.frame.layered {
+		if out.frame.layered || out.frame.continues && f.picture.started {
 			begins := !f.picture.started || f.picture.timestamp != out.timestamp
 			if !f.passes(out) {
 				f.leaveOut(out, begins)
@@ -371,7 +371,7 @@ func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitin
 		f.sentPicture(segment, &out.frame)
 	}
 	payload := out.payload
-	if out.late && out.frame.layered && out.frame.temporal > segment.limit {
+	if out.late && f.leftOut(out, segment) {
 		payload = nil // its number was kept free
 	}
 	changed := len(payload) > 0 && segment.rewrites(&out.frame)

@@ -49,6 +49,7 @@ type layer struct {
 	keys          keyRequests
 	key           keyFrame // the last one
 	lastPacket    int64
+	temporal      int // temporal layer of the last packet
 	width, height int
 	rates         rateMeter
 }

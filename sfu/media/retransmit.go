@@ -113,7 +113,12 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 		SSRC:           f.bound.ssrc,
 		Extensions:     header.Extensions[:0],
 	}
-	payload := segment.rewrite(buffer[2 : 2+size])
+	payload := buffer[2 : 2+size]
+	if dropped, known := f.picture.fates.of(info.Timestamp); !known {
+		payload = segment.rewrite(payload)
+	} else if dropped {
+		payload = nil
+	}
 	if len(payload) == 0 { // the number was kept for a packet that is not to be sent
 		header.Padding, header.PaddingSize = true, 1
 	} else if f.payload.hasRTX && f.bound.rtxSSRC != 0 {

@@ -329,6 +329,10 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 	s.lastPacket.Store(now)
 	l.lastPacket = now
 	temporal := min(int(d.temporal), maxTemporal-1)
+	if d.continues {
+		temporal = l.temporal
+	}
+	l.temporal = temporal
 	if int32(temporal) > l.temporals.Load() {
 		l.temporals.Store(int32(temporal))
 	}

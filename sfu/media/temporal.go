@@ -17,6 +17,8 @@ type frame struct {
 	// ones after this picture (VP9).
 	sync bool
 	vp9  bool
+	// obu: AV1, whose packets may begin inside an OBU, and do if continues is set.
+	obu, continues bool
 
 	// VP8: what a forwarder rewrites, and where it stands; a place of 0: nowhere.
 	pictureAt, baseAt uint8
@@ -37,6 +39,8 @@ func frameDescriber(mimeType string) func([]byte) frame {
 		return nil
 	case strings.EqualFold(mimeType, webrtc.MimeTypeVP9):
 		return describeVP9
+	case strings.EqualFold(mimeType, webrtc.MimeTypeAV1):
+		return describeAV1
 	}
 	return func(b []byte) frame { return frame{key: detect(b)} }
 }
@@ -119,6 +123,7 @@ type picture struct {
 	timestamp uint32 // of the layer's present picture
 	started   bool   // timestamp is valid
 	dropped   bool   // the present picture is not sent
+	fates     fates  // AV1
 
 	sent bool // id and base are valid
 	id   uint16
@@ -141,15 +146,24 @@ func (f *Feed) passes(out *outgoing) bool {
 		return !p.dropped
 	}
 	p.started, p.timestamp = true, out.timestamp
+	if out.frame.continues { // its first packet is missing, and with it the layer
+		p.dropped = false
+		p.fates.note(out.timestamp, false)
+		return true
+	}
 	target := limitOf(f.target.Load())
 	temporal := out.frame.temporal
 	switch {
-	case target < p.limit || out.key:
+	// In AV1 what follows a picture of the lowest layer refers to nothing before it.
+	case target < p.limit || out.key || out.frame.obu && temporal == 0:
 		p.limit = target
 	case !out.frame.vp9 && out.frame.sync && temporal <= target && temporal == p.limit+1:
 		p.limit = temporal
 	}
 	p.dropped = temporal > p.limit
+	if out.frame.obu {
+		p.fates.note(out.timestamp, p.dropped)
+	}
 	before := p.limit
 	if out.frame.vp9 && out.frame.sync && !p.dropped {
 		p.limit = target // from the next picture on
@@ -202,7 +216,7 @@ func (f *Feed) follow(s *segment, first *frame) {
 	if p.sent && first.baseAt != 0 {
 		s.bases = first.base - p.base - 1
 	}
-	p.started = false
+	p.started, p.fates = false, fates{}
 }
 
 // sentPicture remembers the ids of the last packet sent in order. f.mu is held.
