@@ -19,6 +19,8 @@ func uniform(most int64) func(*rand.Rand, int64) int64 {
 	return func(r *rand.Rand, _ int64) int64 { return int64(r.Float64() * float64(most)) }
 }
 
+// TestPaths proves the estimate over simulated paths in virtual time. With -v it
+// prints what came out, with -args -trace the whole course.
 func TestPaths(t *testing.T) {
 	between := func(from, to int64, inside, outside float64) func(int64) float64 {
 		return func(t int64) float64 {
@@ -96,6 +98,17 @@ func TestPaths(t *testing.T) {
 			[]func(*testing.T, []point){downBy(20, 2, 500e3), within(22, 40, 300e3, 650e3), queueAtMost(28, 40, 150), upBy(40, 20, 1.5e6)}},
 		{"2M, 500k, 2M, deep queue", fed(path{rate: between(20, 40, 500e3, 2e6), queue: 150_000}), camera(2.5e6), 70,
 			[]func(*testing.T, []point){downBy(20, 2.5, 500e3), within(22, 40, 300e3, 650e3), upBy(40, 20, 1.5e6)}},
+		{"500k, then 5M, 1M offered", fed(path{rate: between(0, 20, 500e3, 5e6), queue: 60_000}), camera(1e6), 80,
+			[]func(*testing.T, []point){upBy(20, 15, 1e6), func(t *testing.T, trace []point) {
+				if !span(trace, 10, 20)[0].estimate.Limited {
+					t.Error("the limit is not seen")
+				}
+				at := first(span(trace, 20, 80), func(p point) bool { return !p.estimate.Limited })
+				t.Logf("the limit is lifted %.1f s after the change", at-20)
+				if at < 0 {
+					t.Error("the limit stays")
+				}
+			}}},
 		{"5 % loss, 100 ms each way, 3M", fed(path{rate: steady(3e6), queue: 100_000, loss: 0.05, lossBack: 0.05, delay: 100 * milli}), camera(2e6), 120,
 			[]func(*testing.T, []point){within(1, 120, 2e6, 5e6), neverLimited}},
 		{"8 % loss, 100 ms each way, 3M", fed(path{rate: steady(3e6), queue: 100_000, loss: 0.08, lossBack: 0.08, delay: 100 * milli}), camera(1.5e6), 120,
