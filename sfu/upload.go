@@ -21,7 +21,10 @@ const (
 	// connection was closed: to a client that closes one after the other an offer
 	// would look like a new call.
 	stopDelay = 250 * time.Millisecond
-	// directionPause lies between two offers that turn uploads of a leg off.
+	// directionPause lies before an offer that turns uploads of a leg off: after the
+	// leg's first exchange, upon which many clients make an offer of their own whose
+	// answer then says it, and crossing that would cost a rollback; and after the
+	// last such offer.
 	directionPause = time.Second
 )
 
@@ -221,7 +224,7 @@ func (l *leg) turnsUpload(now time.Time) bool {
 		switch on := l.uploads(slot); {
 		case on && !s.local.Recv && s.kept != nil:
 			return true
-		case !on && s.local.Recv && l.connected && now.Sub(l.turnedOff) > directionPause:
+		case !on && s.local.Recv && l.connected && now.Sub(l.turnedOff) > directionPause && now.Sub(l.establishedAt) > directionPause:
 			return true
 		}
 	}
