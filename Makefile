@@ -13,7 +13,7 @@ NPM_CI  := npm ci --no-audit --no-fund --loglevel=error
 NODE    := $(shell command -v npm 2>/dev/null)
 WEB_SRC := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.tgz' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help run build web conformance test test-all test-go test-web test-e2e lint fuzz bench notices deps clean
+.PHONY: help run build web conformance impair test test-all test-go test-web test-e2e lint fuzz bench notices deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -42,10 +42,13 @@ web/app/dist/index.html: web/node_modules/.stamp $(WEB_SRC)
 conformance: ## build bin/conformance, the fixture of the public protocol suites (-a HOST:PORT -b HOST:PORT)
 	$(GOBUILD) -o bin/conformance ./cmd/conformance
 
-test: deps build conformance web/node_modules/.stamp e2e/node_modules/.stamp ## prove every behaviour once
+impair: ## build bin/impair, a forwarder that makes a network bad (-target HOST:PORT)
+	$(GOBUILD) -o bin/impair ./cmd/impair
+
+test: deps build conformance impair web/node_modules/.stamp e2e/node_modules/.stamp ## prove every behaviour once
 	@scripts/test lint go web e2e
 
-test-all: deps build conformance web/node_modules/.stamp e2e/node_modules/.stamp ## the same with every pair of browser, client and mode
+test-all: deps build conformance impair web/node_modules/.stamp e2e/node_modules/.stamp ## the same with every pair of browser, client and mode
 	@scripts/test lint go web e2e-all
 
 test-go: ## Go tests with the race detector
@@ -54,7 +57,7 @@ test-go: ## Go tests with the race detector
 test-web: web/node_modules/.stamp ## tests of the hook and the room page
 	@scripts/test web
 
-test-e2e: build conformance e2e/node_modules/.stamp ## browsers and stock clients against the server
+test-e2e: build conformance impair e2e/node_modules/.stamp ## browsers and stock clients against the server
 	@scripts/test e2e
 
 lint: web/node_modules/.stamp e2e/node_modules/.stamp ## gofmt, go vet, staticcheck, eslint

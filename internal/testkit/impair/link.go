@@ -1,0 +1,217 @@
+// Package impair is a bad network for tests: a forwarder of UDP packets with loss, delay, jitter and a
+// limited rate, in user space, so that it needs no rights and no kernel modules.
+//
+// A Link stands between clients and one UDP port of a server. Clients send to the Link's address; each
+// of them is given a socket of its own towards the server, as a NAT would, so the server can tell them apart.
+// All clients of a Link share its two directions: they are on the same line.
+package impair
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// socketBuffer is asked of the kernel for each socket, in bytes.
+const socketBuffer = 1 << 20
+
+// DefaultMaxClients is enough for many browsers, each of which has an address for each connection.
+const DefaultMaxClients = 256
+
+// Options of a Link.
+type Options struct {
+	Listen netip.AddrPort // where clients send to; port 0 lets the system choose
+	Target netip.AddrPort // the server
+	Up     Settings       // from clients to the server
+	Down   Settings       // from the server to clients
+	Seed   uint64         // of the random decisions; the same seed decides the same for the same packets
+	// MaxClients bounds the sockets; for one client more the one that was silent longest is given up.
+	// 0 means DefaultMaxClients.
+	MaxClients int
+}
+
+// Link forwards packets until it is closed. Its methods are safe for concurrent use.
+type Link struct {
+	// Static.
+	target     *net.UDPAddr
+	conn       *net.UDPConn
+	up, down   *pipe
+	done       chan struct{}
+	maxClients int
+	running    sync.WaitGroup
+
+	mu    sync.Mutex
+	flows map[netip.AddrPort]*flow // guarded by mu
+	close sync.Once
+}
+
+// flow is one client.
+type flow struct {
+	client netip.AddrPort
+	conn   *net.UDPConn // towards the server
+	heard  atomic.Int64 // when the client last sent, Unix nanoseconds
+}
+
+// New starts a Link. Close ends it.
+func New(opts Options) (*Link, error) {
+	if !opts.Target.IsValid() {
+		return nil, errors.New("a link needs a target")
+	}
+	for name, s := range map[string]Settings{"up": opts.Up, "down": opts.Down} {
+		if err := s.check(); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if !opts.Listen.IsValid() {
+		return nil, errors.New("a link needs an address to listen on")
+	}
+	if opts.MaxClients <= 0 {
+		opts.MaxClients = DefaultMaxClients
+	}
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(opts.Listen))
+	if err != nil {
+		return nil, err
+	}
+	sizeBuffers(conn)
+	l := &Link{
+		target:     net.UDPAddrFromAddrPort(opts.Target),
+		conn:       conn,
+		done:       make(chan struct{}),
+		maxClients: opts.MaxClients,
+		flows:      map[netip.AddrPort]*flow{},
+	}
+	l.up = newPipe(newShaper(opts.Up, opts.Seed, 1), func(f *flow, data []byte) error {
+		_, err := f.conn.Write(data)
+		return err
+	})
+	l.down = newPipe(newShaper(opts.Down, opts.Seed, 2), func(f *flow, data []byte) error {
+		_, err := conn.WriteToUDPAddrPort(data, f.client)
+		return err
+	})
+	l.running.Go(func() { l.up.run(l.done) })
+	l.running.Go(func() { l.down.run(l.done) })
+	l.running.Go(l.readClients)
+	return l, nil
+}
+
+func sizeBuffers(conn *net.UDPConn) {
+	// The kernel cuts the size to its own limit without an error.
+	_ = conn.SetReadBuffer(socketBuffer)
+	_ = conn.SetWriteBuffer(socketBuffer)
+}
+
+// Addr is where clients send to.
+func (l *Link) Addr() netip.AddrPort {
+	return l.conn.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// SetUp changes the direction from clients to the server. Packets on their way keep their time of arrival.
+func (l *Link) SetUp(s Settings) error { return set(l.up, s) }
+
+// SetDown changes the direction from the server to clients. Packets on their way keep their time of arrival.
+func (l *Link) SetDown(s Settings) error { return set(l.down, s) }
+
+func set(p *pipe, s Settings) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	p.set(s)
+	return nil
+}
+
+// Counters returns those of both directions.
+func (l *Link) Counters() (up, down Counters) { return l.up.counters(), l.down.counters() }
+
+// Clients is how many addresses the Link holds a socket for.
+func (l *Link) Clients() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.flows)
+}
+
+// Close ends the Link, drops what is on its way and waits for its goroutines. It is idempotent.
+func (l *Link) Close() error {
+	l.close.Do(func() {
+		close(l.done)
+		_ = l.conn.Close()
+		l.mu.Lock()
+		for _, f := range l.flows {
+			_ = f.conn.Close()
+		}
+		l.flows = nil
+		l.mu.Unlock()
+	})
+	l.running.Wait()
+	return nil
+}
+
+func (l *Link) readClients() {
+	buffer := make([]byte, readSize)
+	for {
+		n, client, err := l.conn.ReadFromUDPAddrPort(buffer)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // an ICMP message about one client
+		}
+		if f := l.flow(client); f != nil {
+			f.heard.Store(time.Now().UnixNano())
+			l.up.push(f, buffer[:n])
+		}
+	}
+}
+
+// flow finds the client's socket or opens it; nil if the Link is closed or the system has none left.
+func (l *Link) flow(client netip.AddrPort) *flow {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.flows == nil {
+		return nil
+	}
+	if f := l.flows[client]; f != nil {
+		return f
+	}
+	if len(l.flows) >= l.maxClients {
+		l.evict()
+	}
+	conn, err := net.DialUDP("udp", nil, l.target)
+	if err != nil {
+		return nil
+	}
+	sizeBuffers(conn)
+	f := &flow{client: client, conn: conn}
+	l.flows[client] = f
+	l.running.Go(func() { l.readServer(f) })
+	return f
+}
+
+// evict gives up the client that was silent longest. It must be called with mu held.
+func (l *Link) evict() {
+	var oldest *flow
+	for _, f := range l.flows {
+		if oldest == nil || f.heard.Load() < oldest.heard.Load() {
+			oldest = f
+		}
+	}
+	delete(l.flows, oldest.client)
+	_ = oldest.conn.Close()
+}
+
+func (l *Link) readServer(f *flow) {
+	buffer := make([]byte, readSize)
+	for {
+		n, err := f.conn.Read(buffer)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // refused: nobody listens at the server's port for the moment
+		}
+		l.down.push(f, buffer[:n])
+	}
+}
