@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Browsers } from './browsers.mjs'
 import { startPages } from './pages.mjs'
 import { Person } from './person.mjs'
+import { startPath } from './path.mjs'
 import { startProxy } from './proxy.mjs'
 import { here, startServer } from './server.mjs'
 
@@ -22,6 +23,7 @@ export class Lab {
   #pages = null
   #browsers = new Browsers()
   #times = []
+  #figures = []
 
   server (mode) {
     if (!this.#servers.has(mode)) this.#servers.set(mode, startServer({ mode, outDir }))
@@ -30,7 +32,7 @@ export class Lab {
 
   async interview (settings) {
     this.#pages ??= startPages()
-    return new Interview(settings, await this.server(settings.mode), await this.#pages, this.#browsers, this.#times)
+    return new Interview(settings, await this.server(settings.mode), await this.#pages, this.#browsers, { times: this.#times, figures: this.#figures })
   }
 
   // run plays a scenario in an interview of its own; if it fails, all that is known is left under out/.
@@ -59,6 +61,11 @@ export class Lab {
     return this.#times
   }
 
+  // figures are other things that scenarios measured, a line each.
+  get figures () {
+    return this.#figures
+  }
+
   async stop () {
     await this.#browsers.stop()
     if (this.#pages) await (await this.#pages).stop()
@@ -69,18 +76,18 @@ export class Lab {
 export class Interview {
   #pages
   #browsers
-  #times
+  #noted
   #people = []
   #proxies = []
   #all = [] // everyone who was ever here, for the dump
 
-  constructor (settings, server, pages, browsers, times) {
+  constructor (settings, server, pages, browsers, noted) {
     const { scenario, style, mode, recruiter = 'chromium', candidate = 'chromium', variant = 'once' } = settings
     Object.assign(this, { scenario, style, mode, variant, server, browserOf: { recruiter, candidate } })
     this.room = `e2e-${randomUUID()}`
     this.#pages = pages
     this.#browsers = browsers
-    this.#times = times
+    this.#noted = noted
   }
 
   get relay () {
@@ -115,9 +122,21 @@ export class Interview {
     return proxy
   }
 
+  // path is a way to the server with a bad network on it, for one person: join with {server: path.url}.
+  async path (directions) {
+    const path = await startPath(this.server, directions)
+    this.#proxies.push(path)
+    return path
+  }
+
   // note records a duration for the closing table; nothing is asserted about it.
   note (what, ms) {
-    this.#times.push({ what, style: this.style, mode: this.mode, ms: Math.round(ms), load: loadavg()[0] })
+    this.#noted.times.push({ what, style: this.style, mode: this.mode, ms: Math.round(ms), load: loadavg()[0] })
+  }
+
+  // say records a line of figures for the end; nothing is asserted about it.
+  say (line) {
+    this.#noted.figures.push(line)
   }
 
   async dump (err) {

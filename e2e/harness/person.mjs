@@ -52,6 +52,11 @@ export class Person {
     return this.#page.evaluate(() => window.probe())
   }
 
+  // measure calls a function of the page's window.measure.
+  measure (name, ...args) {
+    return this.#page.evaluate((what, list) => window.measure[what](...list), name, args)
+  }
+
   // does calls a method of the page's client.
   does (method, ...args) {
     return this.#page.evaluate((name, list) => window.call[name](...list), method, args)

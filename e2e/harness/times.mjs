@@ -1,4 +1,4 @@
-// The table of durations: printed, never asserted, because the machine's load decides most of them.
+// What was measured: printed, because the machine's load decides most of it.
 
 const median = sorted => sorted[Math.floor(sorted.length / 2)]
 
@@ -18,4 +18,10 @@ export function printTimes (times) {
     const range = ms.length > 1 ? ` (${ms[0]} to ${ms.at(-1)}, n=${ms.length})` : ''
     console.log(`${key}: ${median(ms)}${range}, load ${Math.max(...load).toFixed(1)}`)
   }
+}
+
+export function printFigures (figures) {
+  if (figures.length === 0) return
+  console.log('\nwhat was measured')
+  for (const line of figures) console.log(line)
 }

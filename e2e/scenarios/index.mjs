@@ -4,12 +4,15 @@ import * as call from './call.mjs'
 import * as codecs from './codecs.mjs'
 import * as durations from './durations.mjs'
 import * as negotiation from './negotiation.mjs'
+import * as panel from './panel.mjs'
+import * as paths from './paths.mjs'
 import * as screen from './screen.mjs'
 import { styleExists } from '../harness/pages.mjs'
 import { externalServer } from '../harness/server.mjs'
 
 export const scenarios = Object.fromEntries(
-  [call, screen, negotiation, codecs, durations].flatMap(Object.values).map(scenario => [scenario.name, scenario]))
+  [call, screen, negotiation, codecs, panel, paths, durations].flatMap(Object.values)
+    .filter(scenario => scenario.run).map(scenario => [scenario.name, scenario]))
 
 export const styles = ['stock-hook', 'simple-peer', 'perfect', 'hook']
 export const modes = ['p2p', 'relay']

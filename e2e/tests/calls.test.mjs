@@ -2,7 +2,7 @@
 
 import { after, describe, test } from 'node:test'
 import { Lab } from '../harness/lab.mjs'
-import { printTimes } from '../harness/times.mjs'
+import { printFigures, printTimes } from '../harness/times.mjs'
 import { cases, scenarios, title } from '../scenarios/index.mjs'
 
 describe('calls', { concurrency: 1 }, () => {
@@ -10,6 +10,7 @@ describe('calls', { concurrency: 1 }, () => {
   after(async () => {
     await lab.stop()
     printTimes(lab.times)
+    printFigures(lab.figures)
   })
 
   for (const settings of cases(process.env.E2E_ALL === '1')) {

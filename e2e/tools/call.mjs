@@ -4,7 +4,7 @@
 
 import { parseArgs } from 'node:util'
 import { Lab } from '../harness/lab.mjs'
-import { printTimes } from '../harness/times.mjs'
+import { printFigures, printTimes } from '../harness/times.mjs'
 import { scenarios, styles, modes, title } from '../scenarios/index.mjs'
 
 const { values: flags } = parseArgs({
@@ -50,5 +50,6 @@ try {
 } finally {
   await lab.stop()
   printTimes(lab.times)
+  printFigures(lab.figures)
 }
 process.exitCode = failed ? 1 : 0

@@ -37,11 +37,12 @@ export const now = () => performance.timeOrigin + performance.now()
 
 export const marks = { joined: null, shared: null, firstFrame: {} }
 
+export const openConnections = () => connections.filter(pc => pc.signalingState !== 'closed')
+
 // Receivers by their track, over all living connections.
-function receiversByTrack () {
+export function receiversByTrack () {
   const found = new Map()
-  for (const pc of connections) {
-    if (pc.signalingState === 'closed') continue
+  for (const pc of openConnections()) {
     for (const receiver of pc.getReceivers()) found.set(receiver.track, receiver)
   }
   return found
@@ -104,8 +105,7 @@ function soundFormats (sdp) {
 // States, selected pairs and outgoing video of every connection that is not closed.
 export async function connectionSummary () {
   const summary = []
-  for (const pc of connections) {
-    if (pc.signalingState === 'closed') continue
+  for (const pc of openConnections()) {
     const entry = {
       state: pc.connectionState,
       ice: pc.iceConnectionState,

@@ -2,6 +2,7 @@
 // `window.probe()` (what it sees) and one <video> per remote stream.
 
 import { connectionSummary, marks, now, streamCounters } from './instrument.js'
+import { provideMeasures } from './measure.js'
 
 const query = new URLSearchParams(location.search)
 
@@ -41,9 +42,10 @@ export function showStreams (streams) {
 }
 
 // present publishes the client to the tests. `client` has: id(), people(), connected(),
-// streams(), and what else the style can do.
+// streams(), and what else the style can do; links() are its connections by key, where it can tell.
 export function present (client) {
   window.call = client
+  provideMeasures(client)
   document.getElementById('share').onclick = () => {
     marks.shared = now()
     client.share().catch(err => console.error(`share: ${err}`))

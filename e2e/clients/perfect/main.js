@@ -141,6 +141,7 @@ present({
   error: () => lastError,
   streams: () => streams,
   events: () => events,
+  links: () => Object.fromEntries([...links].map(([userId, { pc }]) => [userId, pc])),
   share: async () => {
     screen = await navigator.mediaDevices.getDisplayMedia({ video: true, audio: true })
     socket.emit('screen-share-status', { interviewId: options.room, isSharing: true })
