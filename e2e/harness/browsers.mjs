@@ -11,7 +11,8 @@ const binaries = {
   firefox: process.env.E2E_FIREFOX ?? '/usr/bin/firefox-esr'
 }
 
-// Enough to see that a picture moves; encoding is what these tests spend their time on.
+// Frames per second of the fake cameras. 10 are enough to see that a picture moves; encoding is what these tests spend
+// their time on. Real cameras give 30.
 const FPS = 10
 
 // Firefox has no fake screen, so it captures a real one: that of a virtual X server.
@@ -26,13 +27,13 @@ async function startDisplay () {
 }
 
 const launchers = {
-  async chromium () {
+  async chromium (fps) {
     const browser = await puppeteer.launch({
       executablePath: binaries.chromium,
       headless: true,
       args: [
         '--no-sandbox',
-        `--use-fake-device-for-media-stream=fps=${FPS}`,
+        `--use-fake-device-for-media-stream=fps=${fps}`,
         '--use-fake-ui-for-media-stream', // permits camera, microphone and screen without asking
         '--autoplay-policy=no-user-gesture-required',
         '--disable-background-timer-throttling',
@@ -45,7 +46,7 @@ const launchers = {
     return { browser, stop: () => browser.close() }
   },
 
-  async firefox () {
+  async firefox (fps) {
     const display = await startDisplay()
     try {
       const browser = await puppeteer.launch({
@@ -56,7 +57,7 @@ const launchers = {
         extraPrefsFirefox: {
           'media.navigator.permission.disabled': true,
           'media.navigator.streams.fake': true,
-          'media.navigator.video.default_fps': FPS,
+          'media.navigator.video.default_fps': fps,
           'media.autoplay.default': 0,
           'media.cubeb.backend': 'null', // no sound card here, and none is needed
           'dom.timeout.enable_budget_timer_throttling': false,
@@ -73,12 +74,13 @@ const launchers = {
 }
 
 export class Browsers {
-  #running = new Map() // kind -> Promise<{browser, stop}>
+  #running = new Map() // kind and frame rate -> Promise<{browser, stop}>
 
-  async newPage (kind) {
+  async newPage (kind, { fps = FPS } = {}) {
     if (!existsSync(binaries[kind])) throw new Error(`${binaries[kind]} is missing (the Debian package of ${kind})`)
-    if (!this.#running.has(kind)) this.#running.set(kind, launchers[kind]())
-    const { browser } = await this.#running.get(kind)
+    const name = `${kind} ${fps}`
+    if (!this.#running.has(name)) this.#running.set(name, launchers[kind](fps))
+    const { browser } = await this.#running.get(name)
     const context = await browser.createBrowserContext()
     const page = await context.newPage(kind === 'firefox' ? { type: 'window' } : undefined)
     return { page, close: () => context.close() }

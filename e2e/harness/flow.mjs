@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { keyOf } from './media.mjs'
 import { until } from './until.mjs'
 
-// Between looks at the counters of decoded frames. The fake cameras give a frame each 100 ms.
-const LOOK_MS = 50
+// Between looks at the counters of decoded frames. Chromium gives the same ones again for 50 ms.
+export const LOOK_MS = 50
 
 // uploads lists the streams on which the person's page has sent pictures or sound within `ms`, with kbit/s and frames/s.
 export async function uploads (person, ms) {
@@ -61,10 +61,12 @@ export const startWatch = viewer => viewer.measure('watch', LOOK_MS)
 // endWatch returns what the watch saw; gap() is the longest time without a new frame of somebody, in ms, from a
 // moment on (milliseconds since the epoch; by default from the watch's start).
 export async function endWatch (viewer) {
-  const { start, end, late, rises } = await viewer.measure('watched')
+  const { start, end, late, rises, freezes } = await viewer.measure('watched')
   return {
     end,
     late: Math.round(late),
+    // each freeze, in ms
+    freezes: (from, { screen = false } = {}) => freezes[keyOf(from, { screen })] ?? [],
     gap (from, { screen = false, since = start, until: to = end } = {}) {
       const moments = rises[keyOf(from, { screen })] ?? []
       let longest = 0

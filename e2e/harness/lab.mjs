@@ -94,7 +94,7 @@ export class Interview {
     return this.mode === 'relay'
   }
 
-  // join brings in a person of the interview's style. `options` overrides style, browser, extra, variant, server;
+  // join brings in a person of the interview's style. `options` overrides style, browser, extra, variant, server, fps;
   // `first` and `only` are formats that the page prefers, and the only ones of their kind that it has.
   async join (role, name, options = {}) {
     const style = options.style ?? this.style
@@ -109,7 +109,7 @@ export class Interview {
       first: options.first ?? '',
       only: options.only ?? ''
     })
-    const { page, close } = await this.#browsers.newPage(browser)
+    const { page, close } = await this.#browsers.newPage(browser, { fps: options.fps })
     const person = new Person({ name, role, style, browser, page, close, url: url.href })
     this.#people.push(person)
     this.#all.push(person)

@@ -73,6 +73,13 @@ const chosen = [
   ['no-common-codec', 'stock-hook', 'relay', C, C],
   ['share', 'hook', 'p2p', C, F],
 
+  ['panel', 'stock-hook', 'relay', C, C],
+  ['panel', 'stock-hook', 'relay', C, F],
+  ['carrier-leaves', 'stock-hook', 'relay', C, C],
+  ['lossy', 'stock-hook', 'relay', C, C],
+  ['narrow', 'perfect', 'relay', C, C],
+  ['layers', 'perfect', 'relay', C, C],
+
   // Both modes in turn, so that what the machine does beside them falls on both.
   ...Array(3).fill([['durations', 'stock-hook', 'p2p', C, C], ['durations', 'stock-hook', 'relay', C, C]]).flat()
 ].map(([scenario, style, mode, recruiter, candidate]) => ({ scenario, style, mode, recruiter, candidate }))

@@ -86,12 +86,13 @@ async function inbound (streams) {
 
 const MAX_RISES = 5000 // for each key
 
-// A Watch looks at what is decoded of each stream every `interval` ms and keeps the moments at which it rose.
+// A Watch looks at what is decoded of each stream every `interval` ms and keeps the moments at which it rose, and how
+// long each freeze was by the browser's own count (webrtc-stats: freezeCount, totalFreezesDuration).
 class Watch {
   #streams
   #timer
   #busy = false
-  #counts = new Map() // track -> frames
+  #seen = new Map() // track -> its counters when last looked at
   #sampled = now()
 
   constructor (streams, interval) {
@@ -99,6 +100,7 @@ class Watch {
     this.start = this.#sampled
     this.late = 0 // longest time between two looks
     this.rises = {}
+    this.freezes = {} // milliseconds, by key
     this.#timer = setInterval(() => this.#look(), interval)
   }
 
@@ -111,10 +113,7 @@ class Watch {
         for (const track of stream.getVideoTracks()) {
           const stats = await receivers.get(track)?.getStats()
           for (const stat of stats?.values() ?? []) {
-            if (stat.type !== 'inbound-rtp' || !(stat.framesDecoded > (this.#counts.get(track) ?? 0))) continue
-            this.#counts.set(track, stat.framesDecoded)
-            const rises = (this.rises[key] ??= [])
-            if (rises.length < MAX_RISES) rises.push(now())
+            if (stat.type === 'inbound-rtp') this.#note(key, track, stat)
           }
         }
       }
@@ -126,9 +125,18 @@ class Watch {
     }
   }
 
+  #note (key, track, { framesDecoded = 0, freezeCount = 0, totalFreezesDuration = 0 }) {
+    const before = this.#seen.get(track) ?? { framesDecoded: 0, freezeCount, totalFreezesDuration }
+    this.#seen.set(track, { framesDecoded, freezeCount, totalFreezesDuration })
+    const rises = (this.rises[key] ??= [])
+    if (framesDecoded > before.framesDecoded && rises.length < MAX_RISES) rises.push(now())
+    const freezes = freezeCount - before.freezeCount
+    if (freezes > 0) (this.freezes[key] ??= []).push(Math.round((totalFreezesDuration - before.totalFreezesDuration) * 1000 / freezes))
+  }
+
   stop () {
     clearInterval(this.#timer)
-    return { start: this.start, end: now(), late: this.late, rises: this.rises }
+    return { start: this.start, end: now(), late: this.late, rises: this.rises, freezes: this.freezes }
   }
 }
 

@@ -12,7 +12,11 @@ let streams = {}
 let screen = null
 let lastError = null
 
-const camera = await navigator.mediaDevices.getUserMedia({ video: true, audio: true })
+// simulcast: whoever offers sends a large camera in three sizes (RFC 8853); an answer can't ask for that.
+const simulcast = options.variant === 'simulcast' && !polite
+const layers = [{ rid: 'q', scaleResolutionDownBy: 4 }, { rid: 'h', scaleResolutionDownBy: 2 }, { rid: 'f' }]
+
+const camera = await navigator.mediaDevices.getUserMedia({ video: simulcast ? { width: 1280, height: 720 } : true, audio: true })
 const socket = io(options.server)
 const events = recordEvents(socket)
 
@@ -58,7 +62,10 @@ function openLink (userId) {
     }
   }
 
-  for (const track of camera.getTracks()) pc.addTrack(track, camera)
+  for (const track of camera.getTracks()) {
+    if (simulcast && track.kind === 'video') pc.addTransceiver(track, { streams: [camera], sendEncodings: layers })
+    else pc.addTrack(track, camera)
+  }
   if (screen) addScreen(link)
   return link
 }

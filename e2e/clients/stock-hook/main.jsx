@@ -49,8 +49,6 @@ function Page () {
       streams: () => latest.current.remoteStreams,
       events: () => latest.current.eventsRef.current,
       links: () => latest.current.linksRef.current,
-      // closeLink is what a connection that ends by itself looks like to the far side.
-      closeLink: key => latest.current.linksRef.current[key].close(),
       share: () => latest.current.startScreenShare(),
       stopShare: () => latest.current.stopScreenShare(),
       swapCamera: () => latest.current.startLocalStream().then(() => true),
