@@ -49,13 +49,6 @@ export async function uploadsOnce (person, { screen = false, timeout = 20_000 } 
   return last
 }
 
-// carrier finds the key of the connection on which the page sends its camera.
-export async function carrier (person) {
-  const sent = (await uploads(person, 1000)).filter(s => s.source === 'camera' && s.kind === 'video')
-  assert.equal(sent.length, 1, `${person.name} sends its camera on ${described(sent)}`)
-  return sent[0].key
-}
-
 export const startWatch = viewer => viewer.measure('watch', LOOK_MS)
 
 // endWatch returns what the watch saw; gap() is the longest time without a new frame of somebody, in ms, from a

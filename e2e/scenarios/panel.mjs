@@ -1,7 +1,7 @@
 // A panel: several recruiters see one candidate, who sends each source once.
 
 import assert from 'node:assert/strict'
-import { carrier, endWatch, startWatch, uploadsOnce } from '../harness/flow.mjs'
+import { endWatch, startWatch, uploadsOnce } from '../harness/flow.mjs'
 import { keyOf, receives } from '../harness/media.mjs'
 
 const modes = ['relay']
@@ -25,17 +25,16 @@ export const panel = {
     // The recruiters call: the candidate's connections are offered by the server.
     const candidate = await interview.join('candidate', 'candidate')
     await Promise.all(recruiters.map(viewer => receives(viewer, candidate)))
-    interview.say(`a panel of three, uploads of the candidate (${candidate.browser}): ${kbps(await uploadsOnce(candidate))}`)
     // The recruiters' connections are offered by themselves.
-    for (const person of recruiters) await uploadsOnce(person)
+    const [sent] = await Promise.all([candidate, ...recruiters].map(person => uploadsOnce(person)))
+    interview.say(`a panel of three, uploads of the candidate (${candidate.browser}): ${kbps(sent)}`)
 
     // The candidate's client offers a screen to each.
     await candidate.share()
     await Promise.all(recruiters.map(viewer => receives(viewer, candidate, { screen: true })))
-    interview.say(`a panel of three, with a screen: ${kbps(await uploadsOnce(candidate, { screen: true }))}`)
+    interview.say(`a panel of three, with a screen (${candidate.browser}): ${kbps(await uploadsOnce(candidate, { screen: true }))}`)
+    await Promise.all(recruiters.flatMap(viewer => [receives(viewer, candidate), receives(viewer, candidate, { screen: true })]))
     for (const viewer of recruiters) {
-      await receives(viewer, candidate)
-      await receives(viewer, candidate, { screen: true })
       const seen = await viewer.measure('inbound')
       for (const key of [keyOf(candidate), keyOf(candidate, { screen: true })]) {
         assert.ok(seen[key].width >= 320 && seen[key].height >= 240, `${viewer.name} sees ${key} at ${seen[key].width}x${seen[key].height}`)
@@ -64,28 +63,29 @@ async function withoutCarrier (interview, how, { viewers, candidate, leave }) {
 
 export const carrierLeaves = {
   name: 'carrier-leaves',
-  title: 'the recruiter leaves whose connection carries the candidate: all others go on seeing',
+  title: 'the recruiters leave whose connections carry the camera, then the screen: who stays goes on seeing both',
   modes,
   styles,
   async run (interview) {
     const { recruiter } = interview.browserOf
-    let recruiters = []
+    let viewers = []
     for (const [name, browser] of [['first', recruiter], ['second', otherBrowser(recruiter)], ['third', recruiter]]) {
-      recruiters.push(await interview.join('recruiter', name, { browser }))
+      viewers.push(await interview.join('recruiter', name, { browser }))
     }
     const candidate = await interview.join('candidate', 'candidate')
-    await Promise.all(recruiters.map(viewer => receives(viewer, candidate)))
+    await Promise.all(viewers.map(viewer => receives(viewer, candidate)))
     await candidate.share()
-    await Promise.all(recruiters.map(viewer => receives(viewer, candidate, { screen: true })))
-    await uploadsOnce(candidate, { screen: true })
+    await Promise.all(viewers.map(viewer => receives(viewer, candidate, { screen: true })))
 
-    const carries = await carrier(candidate)
-    const leaver = recruiters.find(viewer => viewer.id === carries)
-    assert.ok(leaver, `${carries} carries the candidate's camera`)
-    recruiters = recruiters.filter(viewer => viewer !== leaver)
-    await withoutCarrier(interview, 'the recruiter at the carrying connection leaves', {
-      viewers: recruiters, candidate, leave: () => leaver.close()
-    })
+    for (const source of ['camera', 'screen']) {
+      const { key } = (await uploadsOnce(candidate, { screen: true })).find(s => s.source === source && s.kind === 'video')
+      const leaver = viewers.find(viewer => key === keyOf(viewer, { screen: source === 'screen' }))
+      assert.ok(leaver, `${key} carries the candidate's ${source}`)
+      viewers = viewers.filter(viewer => viewer !== leaver)
+      await withoutCarrier(interview, `the recruiter leaves whose connection carries the ${source}`, {
+        viewers, candidate, leave: () => leaver.close()
+      })
+    }
     await uploadsOnce(candidate, { screen: true })
   }
 }
