@@ -83,8 +83,9 @@ export const carrierLeaves = {
       assert.ok(leaver, `${key} carries the candidate's ${source}`)
       viewers = viewers.filter(viewer => viewer !== leaver)
       await withoutCarrier(interview, `the recruiter leaves whose connection carries the ${source}`, {
-        viewers, candidate, leave: () => leaver.close()
+        viewers, candidate, leave: () => leaver.leave()
       })
+      await leaver.close() // only now: on one machine a tab that goes starves the others
     }
     await uploadsOnce(candidate, { screen: true })
   }
