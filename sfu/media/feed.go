@@ -35,7 +35,9 @@ type Feed struct {
 		replays, layerSwitches, keyFrames, gaps, redundant                atomic.Uint64
 		longestGap                                                        atomic.Int64
 		nacked, retransmitted, resentBytes, nackMissed, nackLimited, plis atomic.Uint64
+		repeated                                                          atomic.Uint64
 		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending  atomic.Int64
+		lossAverage                                                       atomic.Int64 // of reportedLoss, in 1/65536
 	}
 
 	mu        sync.Mutex // guards the rest
@@ -503,7 +505,7 @@ func (f *Feed) Stats() FeedStats {
 		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Redundant: c.redundant.Load(), WriteErrors: c.writeErrors.Load(),
 		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(), Replays: c.replays.Load(), LayerSwitches: c.layerSwitches.Load(), KeyFrames: c.keyFrames.Load(),
 		Gaps: c.gaps.Load(), LongestGap: time.Duration(c.longestGap.Load()),
-		NACKed: c.nacked.Load(), Retransmitted: c.retransmitted.Load(),
+		NACKed: c.nacked.Load(), Retransmitted: c.retransmitted.Load(), Repeated: c.repeated.Load(),
 		NACKMissed: c.nackMissed.Load(), NACKLimited: c.nackLimited.Load(), PLIs: c.plis.Load(),
 		FractionLost: uint8(c.reportedLoss.Load()), TotalLost: uint32(c.reportedTotal.Load()),
 		Jitter: time.Duration(c.reportedJitter.Load()), RTT: time.Duration(c.rtt.Load()),

@@ -13,6 +13,14 @@ const (
 	resendLimit    = 8           // retransmissions of a packet
 	resendRate     = 500         // retransmissions per second of a feed
 	resendBurst    = 200
+
+	// From this round trip time on a repair that is lost in its turn makes the picture stand still, since asking
+	// again takes as long again. Repairs then go out twice.
+	repeatRTT = int64(60e6)
+	// Shares of packets lost, in 1/256, between which that is worth it: below it is seldom needed, above the path
+	// is more likely full than faulty.
+	repeatLossLeast, repeatLossMost = 4, 38
+	lossWeight                      = 8 // reports that the average of the loss goes over
 )
 
 // resendLimiter bounds what a viewer can make a feed send again.
@@ -31,7 +39,8 @@ func (l *resendLimiter) allow(sequence uint64, now, rtt int64) bool {
 	const cost, most = int64(1e9) / resendRate, int64(1e9) / resendRate * resendBurst
 	recent := &l.recent[sequence%resendHistory]
 	again := recent.sequence == sequence && recent.times > 0
-	if again && (now-recent.at < max(rtt, resendInterval) || recent.times == resendLimit) {
+	// The viewer measures the round trip too, and a little differently.
+	if again && (now-recent.at < max(rtt-rtt/8, resendInterval) || recent.times == resendLimit) {
 		return false
 	}
 	if l.budgetAt == 0 {
@@ -49,6 +58,16 @@ func (l *resendLimiter) allow(sequence uint64, now, rtt int64) bool {
 	}
 	recent.sequence, recent.at = sequence, now
 	recent.times++
+	return true
+}
+
+// allowCopy reports whether a second copy may be sent of a packet that was just allowed.
+func (l *resendLimiter) allowCopy() bool {
+	const cost = int64(1e9) / resendRate
+	if l.budget < cost {
+		return false
+	}
+	l.budget -= cost
 	return true
 }
 
@@ -119,6 +138,7 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 	} else if dropped {
 		payload = nil
 	}
+	twice := false
 	if len(payload) == 0 { // the number was kept for a packet that is not to be sent
 		header.Padding, header.PaddingSize = true, 1
 	} else if f.payload.hasRTX && f.bound.rtxSSRC != 0 {
@@ -128,6 +148,9 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 		header.SSRC = f.bound.rtxSSRC
 		header.SequenceNumber = f.rtxSequence
 		f.rtxSequence++
+		if twice = f.losesRepairs() && f.resends.allowCopy(); twice {
+			f.rtxSequence++
+		}
 	}
 	writer, transport := f.bound.writer, f.bound.transport
 	f.mu.Unlock()
@@ -139,4 +162,21 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 	}
 	f.counters.retransmitted.Add(1)
 	f.counters.resentBytes.Add(uint64(len(payload)))
+	if !twice {
+		return
+	}
+	header.SequenceNumber++
+	f.port.numberPacket(transport, header, payload, now)
+	if _, err := writer.WriteRTP(&header.Header, payload); err != nil {
+		f.counters.writeErrors.Add(1)
+		return
+	}
+	f.counters.repeated.Add(1)
+	f.counters.resentBytes.Add(uint64(len(payload)))
+}
+
+// losesRepairs reports whether retransmissions to the viewer should go out twice.
+func (f *Feed) losesRepairs() bool {
+	loss := f.counters.lossAverage.Load()
+	return f.counters.rtt.Load() >= repeatRTT && loss >= repeatLossLeast<<8 && loss <= repeatLossMost<<8
 }

@@ -99,6 +99,8 @@ func (f *Feed) received(report rtcp.ReceptionReport, now int64) (expected, lost 
 		expected, lost = grown, grown*uint32(report.FractionLost)>>8
 	}
 	f.reported = report.LastSequenceNumber
+	average := f.counters.lossAverage.Load()
+	f.counters.lossAverage.Store(average + (int64(report.FractionLost)<<8-average)/lossWeight)
 	if rate := f.payload.codec.ClockRate; rate > 0 {
 		f.counters.reportedJitter.Store(int64(report.Jitter) * int64(time.Second) / int64(rate))
 	}

@@ -45,6 +45,7 @@ type FeedStats struct {
 	Replays       uint64 // times it began with packets from the cache
 	NACKed        uint64 // packets the viewer asked for again
 	Retransmitted uint64
+	Repeated      uint64 // of Retransmitted: sent twice, because the viewer loses repairs too
 	NACKMissed    uint64 // asked for, but not (any more, or yet) in the cache
 	NACKLimited   uint64 // asked for, but sent again too recently or too often
 	PLIs          uint64 // key frame requests of the viewer (PLI and FIR)

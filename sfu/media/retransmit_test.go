@@ -1,0 +1,102 @@
+package media
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/pion/rtcp"
+)
+
+// Repairs go out twice where the viewer loses some of them and asking again takes long, and only there.
+func TestRepairsGoOutTwiceWhereTheyGetLost(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rtt  int64
+		loss uint8 // in 1/256
+		rtx  bool
+		want int
+	}{
+		{"far and lossy", 200 * ms, 13, true, 2},
+		{"near and lossy", 20 * ms, 13, true, 1},
+		{"far and clean", 200 * ms, 0, true, 1},
+		{"far and full", 200 * ms, 80, true, 1},
+		{"without retransmission streams", 200 * ms, 13, false, 1}, // the same packet twice is a replay
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFeeding(t, video)
+			if !c.rtx {
+				f.feed.mu.Lock()
+				f.feed.bound.rtxSSRC = 0
+				f.feed.mu.Unlock()
+			}
+			f.feed.counters.rtt.Store(c.rtt)
+			for range 50 {
+				f.feed.received(rtcp.ReceptionReport{SSRC: 5, FractionLost: c.loss}, 0)
+			}
+			for i := range uint16(20) {
+				f.video(i, append(keyPayload[:len(keyPayload):len(keyPayload)], byte(i)))
+			}
+			asked := f.sink.packets[0].SequenceNumber + 7
+			for round := range 2 { // the second one is for another packet
+				again := f.nack(asked + uint16(round))
+				if len(again) != c.want {
+					t.Fatalf("%d packets came", len(again))
+				}
+				if !c.rtx {
+					continue
+				}
+				for i, p := range again {
+					if n := uint16(round*c.want + i); p.SequenceNumber != n || p.SSRC != 6 {
+						t.Errorf("retransmission %d has number %d, SSRC %d", n, p.SequenceNumber, p.SSRC)
+					}
+					if osn := binary.BigEndian.Uint16(p.Payload); osn != asked+uint16(round) {
+						t.Errorf("it is of packet %d, asked was for %d", osn, asked+uint16(round))
+					}
+				}
+			}
+			stats := f.feed.Stats()
+			if want := uint64(2); stats.Retransmitted != want || stats.Repeated != want*uint64(c.want-1) {
+				t.Errorf("%+v", stats)
+			}
+		})
+	}
+}
+
+// One report of loss is no reason yet.
+func TestOneLossyReportChangesNothing(t *testing.T) {
+	f := newFeeding(t, video)
+	f.feed.counters.rtt.Store(200 * ms)
+	f.feed.received(rtcp.ReceptionReport{SSRC: 5, FractionLost: 20}, 0)
+	if f.feed.losesRepairs() {
+		t.Error("repairs go out twice after one report")
+	}
+	for range 10 {
+		f.feed.received(rtcp.ReceptionReport{SSRC: 5, FractionLost: 20}, 0)
+	}
+	if !f.feed.losesRepairs() {
+		t.Error("repairs go out once after ten reports")
+	}
+	for range 40 {
+		f.feed.received(rtcp.ReceptionReport{SSRC: 5}, 0)
+	}
+	if f.feed.losesRepairs() {
+		t.Error("repairs go out twice after forty reports without loss")
+	}
+}
+
+// What goes out twice counts twice against what a viewer may ask for.
+func TestCopiesAreLimited(t *testing.T) {
+	var l resendLimiter
+	sent := 0
+	for i := range uint64(20_000) { // 2 s
+		if l.allow(i, int64(i)*ms/10+1, 0) {
+			sent++
+			if l.allowCopy() {
+				sent++
+			}
+		}
+	}
+	if sent < 2*resendRate || sent > 2*resendRate+resendBurst+1 {
+		t.Errorf("%d packets in 2 s", sent)
+	}
+}
