@@ -8,6 +8,9 @@ import { until } from '../harness/until.mjs'
 
 const modes = ['relay']
 
+// A key frame of a camera fits into the queue, two do not.
+const NARROW = { rate: 500_000, queueMs: 400 }
+
 // mediaPasses asserts that every connection of the person goes through the path and none around it.
 export async function mediaPasses (person, path) {
   const pairs = await person.waitFor('a selected pair', probe => {
@@ -78,7 +81,7 @@ export const narrow = {
     }
     await sleep(4000)
     const wide = await measured(5000)
-    await path.set({ down: { rate: 500_000 } })
+    await path.set({ down: NARROW })
     await startWatch(narrow)
     const during = await measured(20_000)
     const watch = await endWatch(narrow)
@@ -109,10 +112,10 @@ export const layers = {
     await Promise.all(viewers.map(viewer => receives(viewer, recruiter)))
     await mediaPasses(narrow, path)
     const sees = async viewer => (await viewer.measure('inbound'))[keyOf(recruiter)]
-    const seesTop = viewer => until(`${viewer.name} gets the largest size`, async () => (await sees(viewer)).width === 1280)
+    const seesTop = viewer => until(`${viewer.name} gets the largest size`, async () => (await sees(viewer)).width === 1280, { timeout: 30_000 })
     await Promise.all(viewers.map(seesTop))
 
-    await path.set({ down: { rate: 500_000 } })
+    await path.set({ down: NARROW })
     await until('the narrow one gets a smaller size', async () => (await sees(narrow)).width < 1280)
     await sleep(3000) // what the queue held has gone by
     await startWatch(narrow)
