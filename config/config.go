@@ -78,6 +78,8 @@ type Relay struct {
 	GlareTimeout       time.Duration
 	ConnectTimeout     time.Duration
 	Uploads            string   // once or every_leg
+	SmallUploads       string   // on or off
+	PanelPercentile    int      // 0 is the viewer with the least bandwidth
 	VideoCodecs        []string // lower case, by preference
 }
 

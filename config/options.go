@@ -73,6 +73,8 @@ func options(c *Config) []option {
 		{"relay.glare_timeout", "1.5s", "how long an offer that crossed the server's own waits", duration(&r.GlareTimeout, "100ms", "10s")},
 		{"relay.connect_timeout", "30s", "how long a media connection may take to come up", duration(&r.ConnectTimeout, "1s", "10m")},
 		{"relay.uploads", "once", "whether a client sends each of its tracks once or on every leg", oneOf(&r.Uploads, "once", "every_leg")},
+		{"relay.small_uploads", "on", "whether a client sends a second, small picture for viewers with little bandwidth", oneOf(&r.SmallUploads, "on", "off")},
+		{"relay.panel_percentile", "25", "which viewer, by bandwidth, a picture's publisher is held to", integer(&r.PanelPercentile, 0, 100)},
 		{"relay.video_codecs", "vp8,h264,vp9,av1", "video codecs by preference", words(&r.VideoCodecs, "vp8", "h264", "vp9", "av1")},
 
 		{"network.addresses", "", "addresses of this machine that carry media; empty means all", addresses(&n.Addresses)},

@@ -55,6 +55,12 @@ type Options struct {
 	// would to their peers, though one is enough: for pages that send unlike
 	// content to their peers under one stream id.
 	UploadOnEveryLeg bool
+	// SmallUploads lets a client send a second, small picture for viewers who can
+	// take far less than the others.
+	SmallUploads bool
+	// PanelPercentile (0 to 100) says which of a picture's viewers, in the order of
+	// what they can take, its publisher is held to; 0 is the one with the least.
+	PanelPercentile int
 	// VideoCodecs is the order of preference, by lower-case name; default jsep.DefaultVideo.
 	VideoCodecs []string
 }
@@ -109,6 +115,7 @@ type Stats struct {
 	LegsFailed, LegsConnected       uint64
 	UpstreamsStarted, CarrierSwitch uint64
 	UploadsMoved                    uint64 // to another leg of the publisher
+	SmallUploads                    uint64 // times a leg changed between the common and a small upload
 	SecondUploads                   uint64 // of tracks in another codec, for a viewer who cannot take the first
 	Unsupported                     uint64 // calls whose members share no codec of a kind
 }
@@ -133,7 +140,7 @@ type counters struct {
 	legs                                                                        atomic.Int64
 	opened, refused, held, glares, unanswered, rehomed, refilled, late          atomic.Uint64
 	candidatesDropped, channels, channelsLost, failed, connected, ups, switches atomic.Uint64
-	seconds, unsupported, moves                                                 atomic.Uint64
+	seconds, unsupported, moves, smalls                                         atomic.Uint64
 }
 
 // New makes an Engine. SetOutbox must follow before the first Join.
@@ -305,7 +312,7 @@ func (e *Engine) Stats() Stats {
 		DataChannels:      c.channels.Load(), DataChannelsLost: c.channelsLost.Load(),
 		LegsFailed: c.failed.Load(), LegsConnected: c.connected.Load(),
 		UpstreamsStarted: c.ups.Load(), CarrierSwitch: c.switches.Load(),
-		UploadsMoved: c.moves.Load(), SecondUploads: c.seconds.Load(), Unsupported: c.unsupported.Load(),
+		UploadsMoved: c.moves.Load(), SmallUploads: c.smalls.Load(), SecondUploads: c.seconds.Load(), Unsupported: c.unsupported.Load(),
 	}
 }
 

@@ -64,6 +64,9 @@ type leg struct {
 	establishedAt time.Time
 	connectBy     time.Time
 	turnedOff     time.Time // when an upload was turned off last
+	small         bool      // the client uploads a picture of its own here, for this viewer and others with little bandwidth
+	smallSince    time.Time
+	apart         time.Time // since when the viewer can take far less than others, or (small) last did
 
 	candidates      []webrtc.ICECandidateInit
 	candidatesAdded int
@@ -97,6 +100,8 @@ type section struct {
 	kept      *track // what the client sends in it, or would if its upload were not off
 	used      bool   // the client has sent in it
 	usedSince time.Time
+	shown     *source // what the feed sends
+	share     share
 	agreed    bool // it stands in a description that both sides have
 	rejected  bool // port 0 on either side
 	refused   bool // the client would not receive what was offered last
@@ -188,12 +193,27 @@ func (l *leg) feed() {
 		if s.feed == nil {
 			continue
 		}
-		var src *media.Source
-		if s.slot >= 0 && s.agreed && s.local.Send && s.remote.Recv && wanted[s.slot].source != nil {
-			src = wanted[s.slot].source.media
+		var src *source
+		if s.slot >= 0 && s.agreed && s.local.Send && s.remote.Recv {
+			src = wanted[s.slot].source
 		}
-		s.feed.SetSource(src)
+		s.show(src)
 	}
+}
+
+// show makes the section's feed send a source. The small and the common picture of
+// one track stand in for each other until the other one is there.
+func (s *section) show(src *source) {
+	if old := s.shown; old != nil && src != nil && old != src && old.key.common() == src.key.common() && !src.arrives() && old.arrives() {
+		return
+	}
+	s.shown = src
+	if src == nil {
+		s.share = share{}
+		s.feed.SetSource(nil)
+		return
+	}
+	s.feed.SetSource(src.media)
 }
 
 // start runs an operation on the leg's connection; one at a time. What it
@@ -249,6 +269,7 @@ func (l *leg) disconnect() {
 	l.channels = nil
 	l.conn = nil
 	l.connected, l.established, l.unreachable = false, false, false
+	l.small, l.apart = false, time.Time{}
 	l.connectBy = time.Time{}
 	l.sections = nil
 	clear(l.codecs)

@@ -45,6 +45,13 @@ type sourceKey struct {
 	stream string
 	kind   webrtc.RTPCodecType
 	codec  string
+	small  bool // uploaded beside the common one, for viewers with little bandwidth
+}
+
+// common is the key of the source that most viewers are shown.
+func (k sourceKey) common() sourceKey {
+	k.small = false
+	return k
 }
 
 // source is one published track, which its member would send on several legs and
@@ -56,6 +63,13 @@ type source struct {
 	uploader *leg            // on which the client is told to send it; nil: not chosen yet
 	carrier  *media.Upstream // whose packets are forwarded
 	lost     time.Time       // when its uploader's client closed that connection
+
+	// What is published, as last measured.
+	layers  []media.LayerInfo
+	rate    uint64 // bit/s on the wire; 0: nothing
+	base    uint64 // of the lowest layer
+	spatial int8   // the highest simulcast layer
+	cap     uint64 // what its publisher is held to
 }
 
 func newMember(r *room, id, role string) *member {
@@ -96,12 +110,14 @@ func (m *member) publish(l *leg) {
 		if stream == "" {
 			stream = "leg " + l.key.peer // nothing says that other legs carry the same
 		}
-		key := sourceKey{l.key.screen, stream, kindOf(section.Kind), codec.Name}
+		key := sourceKey{l.key.screen, stream, kindOf(section.Kind), codec.Name, l.small && slot == slotVideo}
 		s := m.sources[key]
 		if s == nil {
-			s = &source{key: key, member: m, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: key.screen || slot >= slotExtraAudio})}
+			s = &source{key: key, member: m, cap: unlimited, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: key.screen || slot >= slotExtraAudio})}
 			m.sources[key] = s
-			m.countSecond(l, key)
+			if !key.small {
+				m.countSecond(l, key)
+			}
 		}
 		l.pubs[slot] = publication{source: s, mid: mid, stream: l.streams.id(slot), track: section.Track}
 	}

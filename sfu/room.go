@@ -46,7 +46,8 @@ type room struct {
 	rehomes     map[[2]string]*rehoming
 	viewers     map[legKey]int          // times a running share was offered to a viewer that was not called
 	unsupported map[unsupportedKey]bool // what both members of a call were told
-	running     int                     // goroutines that will post a result
+	adapted     time.Time
+	running     int // goroutines that will post a result
 	ending      bool
 	ended       bool
 }
@@ -224,6 +225,7 @@ func (r *room) tick(now time.Time) {
 	for _, l := range slices.Clone(r.order) {
 		l.checkStall(now)
 	}
+	r.adapt(now)
 	r.settle()
 }
 

@@ -182,9 +182,14 @@ func (l *leg) uploads(slot int) bool {
 	return false
 }
 
+// arrives tells whether packets of the source come.
+func (s *source) arrives() bool {
+	return s.carrier != nil && s.media.Carrier() == s.carrier && !s.member.room.stalled(s.carrier)
+}
+
 // flows tells whether the uploading leg is the one whose packets are forwarded.
 func (s *source) flows() bool {
-	return s.carrier != nil && s.uploader.carries(s.carrier) && s.media.Carrier() == s.carrier && !s.member.room.stalled(s.carrier)
+	return s.arrives() && s.uploader.carries(s.carrier)
 }
 
 func (l *leg) carries(up *media.Upstream) bool {

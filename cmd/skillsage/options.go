@@ -99,6 +99,8 @@ func relayOptions(cfg *config.Config, media *network.Port, log *slog.Logger) sfu
 		GlareTimeout:       c.GlareTimeout,
 		ConnectTimeout:     c.ConnectTimeout,
 		UploadOnEveryLeg:   c.Uploads == "every_leg",
+		SmallUploads:       c.SmallUploads == "on",
+		PanelPercentile:    c.PanelPercentile,
 		VideoCodecs:        c.VideoCodecs,
 	}
 }

@@ -68,6 +68,9 @@ type Port struct {
 	twccHeld int   // packets recorded since the last feedback
 	twccNext int64 // 0: the reporter is to be woken by the next packet
 
+	limitMu sync.Mutex
+	limit   receiveLimit // guarded by limitMu, a leaf
+
 	// Owned by the reporter.
 	nextReport int64
 

@@ -43,6 +43,7 @@ func (p *Port) report() {
 			p.sendSenderReports(now)
 			soon(p.sendReceiverReport(now))
 			soon(p.sendTransportFeedback(now))
+			soon(p.sendReceiveLimit(now))
 			for _, u := range *p.upstreams.Load() {
 				var at int64
 				numbers, at = p.sendNACK(u, numbers[:0], now)

@@ -1,0 +1,367 @@
+package sfu
+
+import (
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"skillsage/sfu/bwe"
+	"skillsage/sfu/media"
+)
+
+// What a viewer can take is estimated on each leg and shared out over all legs of
+// the member (allocate), since they end at the same access link. Then each feed
+// leaves out what does not fit, where its source has layers; a publisher without
+// layers is asked to send no more than its viewers can take; and a viewer who takes
+// far less than the others gets an upload of its own.
+const (
+	adaptInterval = 200 * time.Millisecond
+
+	wireShare  = 1.05 // bits on the wire for each bit of RTP packets
+	limitShare = 0.95 // of what viewers can take: what a publisher is asked for
+
+	splitAfter = 2 * time.Second // of being far below the others
+	joinAfter  = 8 * time.Second // of being able to take what they get
+
+	overLimit = 1.5             // times its share: a picture without layers is too much
+	overFor   = 4 * time.Second // for so long, until it is paused,
+	pauseFor  = 15 * time.Second
+
+	raisePause   = 5 * time.Second // after a step down
+	raiseMargin  = 1.15
+	probeFirst   = 10 * time.Second // after it has become clear that a layer fits, before a higher one is tried
+	probeLongest = 2 * time.Minute
+	probeJudged  = 8 * time.Second // a step down within it means that the attempt failed
+)
+
+// share is what a viewer gets of one picture.
+type share struct {
+	allowed uint64 // bit/s on the wire
+	over    time.Time
+	paused  time.Time // for being too much; zero: not
+	lowered time.Time // the last step down
+	probed  time.Time // the last attempt to go up
+	probing time.Duration
+}
+
+// viewing is a picture on its way to one viewer.
+type viewing struct {
+	leg     *leg
+	section *section
+	source  *source
+	demand  demand
+	calm    bool // the leg carries all that it is sent, with room
+}
+
+// adapt makes what is sent and published fit what the viewers can take.
+func (r *room) adapt(now time.Time) {
+	if now.Sub(r.adapted) < adaptInterval {
+		return
+	}
+	r.adapted = now
+	for _, m := range r.members {
+		for _, s := range m.sources {
+			if s.key.kind == webrtc.RTPCodecTypeVideo {
+				s.observe()
+			}
+		}
+	}
+	panels := make(map[*source][]*viewing)
+	for _, m := range r.members {
+		for _, v := range m.receive() {
+			v.section.share.allowed = v.demand.allowed
+			v.section.feed.SetTarget(v.target(now))
+			panels[v.source] = append(panels[v.source], v)
+		}
+	}
+	for _, m := range r.members {
+		for _, s := range m.sources {
+			s.hold(panels[s])
+		}
+	}
+	if r.engine.opts.SmallUploads {
+		for _, m := range r.members {
+			m.split(panels, now)
+		}
+	}
+	for _, l := range r.order {
+		if l.connected {
+			l.conn.port.SetReceiveLimit(l.receiveLimit())
+		}
+	}
+}
+
+// receive shares out what the member can take. Without a sign of congestion on any
+// of its legs nothing is limited.
+func (m *member) receive() []*viewing {
+	var all []*viewing
+	var pictures []*demand
+	limited, budget, voices := false, uint64(0), 0
+	for _, l := range m.room.order {
+		if l.client != m || !l.connected {
+			continue
+		}
+		estimate := l.conn.port.Estimate()
+		sent := uint64(0)
+		for _, s := range l.sections {
+			switch {
+			case s.shown == nil || s.feed == nil:
+			case s.slot == slotAudio || s.slot == slotExtraAudio:
+				voices++
+				sent += audioShare
+			default:
+				v := &viewing{leg: l, section: s, source: s.shown, calm: calm(&estimate)}
+				v.demand = demand{screen: s.shown.screen(), rate: s.shown.rate, allowed: unlimited}
+				all = append(all, v)
+				pictures = append(pictures, &v.demand)
+				if !s.feed.Target().Paused {
+					sent += s.shown.rate
+				}
+			}
+		}
+		if estimate.Limited {
+			limited = true
+			budget += uint64(float64(estimate.Bitrate) * (1 - min(estimate.Loss, 0.25)))
+		} else {
+			budget += max(sent, estimate.Acknowledged)
+		}
+	}
+	if limited {
+		allocate(budget, voices, pictures)
+	}
+	return all
+}
+
+// calm tells that a leg has room above what it is sent.
+func calm(e *bwe.Estimate) bool {
+	return e.State != bwe.Overuse && e.QueueDelay < 40*time.Millisecond && e.Loss-e.InherentLoss < 0.02 &&
+		e.Bitrate > e.Acknowledged+e.Acknowledged/4
+}
+
+// target is what the feed sends of its source.
+func (v *viewing) target(now time.Time) media.Target {
+	sh, allowed := &v.section.share, v.demand.allowed
+	if allowed == 0 {
+		return media.Target{Paused: true}
+	}
+	layers := v.source.layers
+	if allowed == unlimited {
+		sh.over, sh.paused = time.Time{}, time.Time{}
+		return media.HighestTarget
+	}
+	if len(layers) < 2 {
+		return v.whole(now)
+	}
+	present := v.section.feed.Target()
+	at := position(layers, present)
+	fit := 0
+	for i, l := range layers {
+		margin := wireShare
+		if i > at {
+			margin = raiseMargin
+		}
+		if l.Active && float64(l.Bitrate)*margin <= float64(allowed) && v.prefers(&layers[i], &layers[fit]) {
+			fit = i
+		}
+	}
+	switch {
+	case fit < at:
+		if !sh.probed.IsZero() && now.Sub(sh.probed) < probeJudged {
+			sh.probing = min(2*sh.probing, probeLongest)
+			sh.probed = now.Add(-probeJudged)
+		}
+		sh.lowered = now
+	case now.Sub(sh.lowered) < raisePause && !sh.lowered.IsZero():
+		fit = at
+	case fit == at && v.calm && at+1 < len(layers) && layers[at+1].Active:
+		// The estimate never grows far above what is sent, so that a bigger layer has to be tried.
+		sh.probing = max(sh.probing, probeFirst)
+		if now.Sub(later(sh.probed, sh.lowered)) > sh.probing {
+			sh.probed = now
+			fit = at + 1
+		} else if !sh.probed.IsZero() && now.Sub(sh.probed) < probeJudged {
+			fit = at
+		}
+	}
+	return media.Target{Spatial: layers[fit].Spatial, Temporal: layers[fit].Temporal}
+}
+
+// whole is the target of a picture that can only be sent as it is: its publisher
+// is asked to send less, and until it does, or if it does not, voice has to be
+// saved.
+func (v *viewing) whole(now time.Time) media.Target {
+	sh := &v.section.share
+	tooMuch := float64(v.source.rate) > overLimit*float64(v.demand.allowed)
+	switch {
+	case !sh.paused.IsZero() && tooMuch && now.Sub(sh.paused) < pauseFor:
+		return media.Target{Paused: true}
+	case !sh.paused.IsZero():
+		sh.paused, sh.over = time.Time{}, time.Time{}
+	case !tooMuch:
+		sh.over = time.Time{}
+	case sh.over.IsZero():
+		sh.over = now
+	case now.Sub(sh.over) > overFor:
+		sh.paused = now
+		return media.Target{Paused: true}
+	}
+	return media.HighestTarget
+}
+
+// prefers compares two layers that fit: of a camera the one with more to it, of a
+// screen the one with the bigger picture, at whatever frame rate.
+func (v *viewing) prefers(a, b *media.LayerInfo) bool {
+	if v.demand.screen && a.Spatial != b.Spatial {
+		return a.Spatial > b.Spatial
+	}
+	return a.Bitrate >= b.Bitrate
+}
+
+// position is the place of a target among the layers: the last one within it.
+func position(layers []media.LayerInfo, t media.Target) int {
+	at := 0
+	for i, l := range layers {
+		if l.Active && l.Spatial <= t.Spatial && l.Temporal <= t.Temporal {
+			at = i
+		}
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (s *source) screen() bool { return s.media.IsScreen() }
+
+// observe measures what is published.
+func (s *source) observe() {
+	s.layers = s.media.Layers(s.layers[:0])
+	s.rate, s.spatial, s.base = 0, 0, 0
+	for i, l := range s.layers {
+		if !l.Active {
+			continue
+		}
+		rate := uint64(float64(l.Bitrate) * wireShare)
+		s.rate = max(s.rate, rate)
+		s.spatial = max(s.spatial, l.Spatial)
+		if s.base == 0 || i == 0 {
+			s.base = rate
+		}
+	}
+}
+
+// reach is how much may be published for this viewer: where frames can be left
+// out for it, what it can take is compared with the rest.
+func (v *viewing) reach() uint64 {
+	s := v.source
+	if v.demand.allowed == unlimited || s.base == 0 || s.rate <= s.base {
+		return v.demand.allowed
+	}
+	return uint64(float64(v.demand.allowed) * float64(s.rate) / float64(s.base))
+}
+
+// hold limits a source to what its panel can take. With simulcast nothing has to
+// be held back, and who can take nothing at all is not asked.
+func (s *source) hold(panel []*viewing) {
+	s.cap = unlimited
+	if s.spatial > 0 {
+		return
+	}
+	var reach []uint64
+	for _, v := range panel {
+		if v.demand.allowed > 0 {
+			reach = append(reach, v.reach())
+		}
+	}
+	s.cap = panelCap(reach, s.member.room.engine.opts.PanelPercentile)
+}
+
+// receiveLimit is what the client is asked to send at most on the leg, in bit/s; 0:
+// whatever it can.
+func (l *leg) receiveLimit() uint64 {
+	limit, limited := uint64(audioShare), false
+	for slot := range l.pubs {
+		s := l.pubs[slot].source
+		if s == nil || slotKind(slot) != "video" || s.uploader != l {
+			continue
+		}
+		if s.cap == unlimited {
+			limit += uint64(float64(s.rate)*headroom) + 300_000
+			continue
+		}
+		limited = true
+		limit += uint64(limitShare * float64(max(s.cap, cameraLeast)))
+	}
+	if !limited {
+		return 0
+	}
+	return limit
+}
+
+// split finds viewers of the member's pictures that can take far less than the
+// others: the leg towards such a viewer uploads a small picture beside the common
+// one. All small ones of a source are one source again.
+func (m *member) split(panels map[*source][]*viewing, now time.Time) {
+	for _, s := range m.sources {
+		panel := panels[s]
+		if s.spatial > 0 || len(panel) == 0 {
+			continue
+		}
+		if s.key.small {
+			m.rejoin(s, panel, panels, now)
+			continue
+		}
+		best := uint64(0)
+		for _, v := range panel {
+			best = max(best, v.reach())
+		}
+		for _, v := range panel {
+			own := v.leg.opposite()
+			if own == nil || own.pubs[v.section.slot].source != s || v.section.slot >= slotExtraAudio {
+				continue // it is served by another viewer's leg
+			}
+			if !splits(v.reach(), best, s.rate) || v.demand.allowed == 0 {
+				own.apart = time.Time{}
+			} else if own.apart.IsZero() {
+				own.apart = now
+			} else if now.Sub(own.apart) > splitAfter {
+				own.publishSmall(true)
+			}
+		}
+	}
+}
+
+// rejoin lets viewers of the small picture have the common one again that can take
+// it, or for whom alone it would be.
+func (m *member) rejoin(s *source, panel []*viewing, panels map[*source][]*viewing, now time.Time) {
+	key := s.key
+	key.small = false
+	common := m.sources[key]
+	for _, v := range panel {
+		own := v.leg.opposite()
+		if own == nil || own.pubs[v.section.slot].source != s {
+			continue
+		}
+		alone := common == nil || len(panels[common]) == 0
+		switch fits := alone || v.demand.allowed == unlimited || v.demand.allowed >= common.rate; {
+		case !fits:
+			own.apart = now
+		case alone && now.Sub(own.smallSince) > splitAfter, now.Sub(own.apart) > joinAfter:
+			own.publishSmall(false)
+		}
+	}
+}
+
+// publishSmall makes the leg's picture the small or the common one.
+func (l *leg) publishSmall(small bool) {
+	now := time.Now()
+	l.small, l.smallSince, l.apart = small, now, time.Time{}
+	l.published = nil
+	l.log.Info("small upload", "on", small)
+	l.room.engine.count.smalls.Add(1)
+	l.client.publish(l)
+}
