@@ -20,7 +20,8 @@ const (
 	wireShare  = 1.05 // bits on the wire for each bit of RTP packets
 	limitShare = 0.95 // of what viewers can take: what a publisher is asked for
 
-	splitAfter = 2 * time.Second // of being far below the others
+	splitAfter = time.Second     // of being far below the others; twice as long each time that it did not last
+	splitMost  = 5               // times that it doubles
 	joinAfter  = 8 * time.Second // of being able to take what they get
 
 	overLimit = 1.5             // times its share: a picture without layers is too much
@@ -68,20 +69,21 @@ func (r *room) adapt(now time.Time) {
 	}
 	panels := make(map[*source][]*viewing)
 	for _, m := range r.members {
-		for _, v := range m.receive() {
+		for _, v := range m.receive(now) {
 			v.section.share.allowed = v.demand.allowed
 			v.section.feed.SetTarget(v.target(now))
 			panels[v.source] = append(panels[v.source], v)
+			if small := v.awaits(); small != nil {
+				panels[small] = append(panels[small], v) // which has to begin as small as is right for it
+			}
 		}
 	}
 	for _, m := range r.members {
+		if r.engine.opts.SmallUploads {
+			m.split(panels, now)
+		}
 		for _, s := range m.sources {
 			s.hold(panels[s])
-		}
-	}
-	if r.engine.opts.SmallUploads {
-		for _, m := range r.members {
-			m.split(panels, now)
 		}
 	}
 	for _, l := range r.order {
@@ -93,43 +95,52 @@ func (r *room) adapt(now time.Time) {
 
 // receive shares out what the member can take. Without a sign of congestion on any
 // of its legs nothing is limited.
-func (m *member) receive() []*viewing {
+func (m *member) receive(now time.Time) []*viewing {
 	var all []*viewing
 	var pictures []*demand
-	limited, budget, voices := false, uint64(0), 0
+	var estimates []bwe.Estimate
+	voices := 0
 	for _, l := range m.room.order {
 		if l.client != m || !l.connected {
 			continue
 		}
 		estimate := l.conn.port.Estimate()
-		sent := uint64(0)
+		if estimate.Known {
+			estimates = append(estimates, estimate)
+		}
 		for _, s := range l.sections {
 			switch {
 			case s.shown == nil || s.feed == nil:
 			case s.slot == slotAudio || s.slot == slotExtraAudio:
 				voices++
-				sent += audioShare
 			default:
 				v := &viewing{leg: l, section: s, source: s.shown, calm: calm(&estimate)}
 				v.demand = demand{screen: s.shown.screen(), rate: s.shown.rate, allowed: unlimited}
 				all = append(all, v)
 				pictures = append(pictures, &v.demand)
-				if !s.feed.Target().Paused {
-					sent += s.shown.rate
-				}
 			}
 		}
-		if estimate.Limited {
-			limited = true
-			budget += uint64(float64(estimate.Bitrate) * (1 - min(estimate.Loss, 0.25)))
-		} else {
-			budget += max(sent, estimate.Acknowledged)
-		}
 	}
-	if limited {
-		allocate(budget, voices, pictures)
+	if len(estimates) == 0 {
+		return all
+	}
+	link := m.link.Update(now.Sub(m.room.engine.started).Nanoseconds()+1, estimates)
+	if link.Limited {
+		allocate(uint64(float64(link.Bitrate)*(1-min(link.Loss, 0.25))), voices, pictures)
 	}
 	return all
+}
+
+// awaits is the small picture that is on its way to this viewer, nil for none.
+func (v *viewing) awaits() *source {
+	own := v.leg.opposite()
+	if own == nil || !own.small || v.source.key.small || v.section.slot != slotVideo {
+		return nil
+	}
+	if small := own.pubs[slotVideo].source; small != nil && small.key.common() == v.source.key {
+		return small
+	}
+	return nil
 }
 
 // calm tells that a leg has room above what it is sent.
@@ -145,6 +156,9 @@ func (v *viewing) target(now time.Time) media.Target {
 		return media.Target{Paused: true}
 	}
 	layers := v.source.layers
+	if v.awaits() != nil {
+		return media.Target{Paused: true} // voice comes first
+	}
 	if allowed == unlimited {
 		sh.over, sh.paused = time.Time{}, time.Time{}
 		return media.HighestTarget
@@ -193,6 +207,9 @@ func (v *viewing) whole(now time.Time) media.Target {
 	sh := &v.section.share
 	tooMuch := float64(v.source.rate) > overLimit*float64(v.demand.allowed)
 	switch {
+	case tooMuch && sh.paused.IsZero() && v.section.feed.Target().Paused:
+		sh.paused = now
+		return media.Target{Paused: true}
 	case !sh.paused.IsZero() && tooMuch && now.Sub(sh.paused) < pauseFor:
 		return media.Target{Paused: true}
 	case !sh.paused.IsZero():
@@ -241,6 +258,11 @@ func (s *source) screen() bool { return s.media.IsScreen() }
 func (s *source) observe() {
 	s.layers = s.media.Layers(s.layers[:0])
 	s.rate, s.spatial, s.base = 0, 0, 0
+	defer func() {
+		if s.rate > s.full || s.cap == unlimited && s.rate > 0 {
+			s.full = s.rate
+		}
+	}()
 	for i, l := range s.layers {
 		if !l.Active {
 			continue
@@ -273,7 +295,7 @@ func (s *source) hold(panel []*viewing) {
 	}
 	var reach []uint64
 	for _, v := range panel {
-		if v.demand.allowed > 0 {
+		if own := v.leg.opposite(); v.demand.allowed > 0 && (own == nil || own.apart.IsZero() || s.key.small) {
 			reach = append(reach, v.reach())
 		}
 	}
@@ -324,16 +346,21 @@ func (m *member) split(panels map[*source][]*viewing, now time.Time) {
 			if own == nil || own.pubs[v.section.slot].source != s || v.section.slot >= slotExtraAudio {
 				continue // it is served by another viewer's leg
 			}
-			if !splits(v.reach(), best, s.rate) || v.demand.allowed == 0 {
+			if !splits(v.reach(), best, s.full) || v.demand.allowed == 0 {
 				own.apart = time.Time{}
 			} else if own.apart.IsZero() {
 				own.apart = now
-			} else if now.Sub(own.apart) > splitAfter {
+			} else if now.Sub(own.apart) > splitAfter<<min(own.splits, splitMost) {
+				own.splits++
 				own.publishSmall(true)
 			}
 		}
 	}
 }
+
+// parting tells that the leg's viewer is about to get an upload of its own: if the
+// leg has the common one, that goes to another leg before.
+func (l *leg) parting() bool { return !l.small && !l.apart.IsZero() }
 
 // rejoin lets viewers of the small picture have the common one again that can take
 // it, or for whom alone it would be.
@@ -343,11 +370,11 @@ func (m *member) rejoin(s *source, panel []*viewing, panels map[*source][]*viewi
 	common := m.sources[key]
 	for _, v := range panel {
 		own := v.leg.opposite()
-		if own == nil || own.pubs[v.section.slot].source != s {
+		if own == nil || !own.small || own.pubs[v.section.slot].source != s {
 			continue
 		}
 		alone := common == nil || len(panels[common]) == 0
-		switch fits := alone || v.demand.allowed == unlimited || v.demand.allowed >= common.rate; {
+		switch fits := alone || v.demand.allowed == unlimited || v.demand.allowed >= max(common.rate, common.full); {
 		case !fits:
 			own.apart = now
 		case alone && now.Sub(own.smallSince) > splitAfter, now.Sub(own.apart) > joinAfter:

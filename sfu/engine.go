@@ -130,6 +130,8 @@ type Engine struct {
 	outbox Outbox
 	count  counters
 
+	started time.Time
+
 	mu     sync.Mutex
 	rooms  map[string]*room // guarded by mu
 	closed bool             // guarded by mu
@@ -158,7 +160,7 @@ func New(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sfu: %w", err)
 	}
-	return &Engine{opts: opts, log: opts.Logger, api: api, cert: *cert, rooms: make(map[string]*room)}, nil
+	return &Engine{opts: opts, log: opts.Logger, api: api, cert: *cert, rooms: make(map[string]*room), started: time.Now()}, nil
 }
 
 // newAPI sets the transports up: one UDP port, no mDNS (five goroutines a

@@ -66,6 +66,7 @@ type leg struct {
 	turnedOff     time.Time // when an upload was turned off last
 	small         bool      // the client uploads a picture of its own here, for this viewer and others with little bandwidth
 	smallSince    time.Time
+	splits        int       // times that it began to
 	apart         time.Time // since when the viewer can take far less than others, or (small) last did
 
 	candidates      []webrtc.ICECandidateInit

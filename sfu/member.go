@@ -5,6 +5,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"skillsage/sfu/bwe"
 	"skillsage/sfu/jsep"
 	"skillsage/sfu/media"
 )
@@ -26,6 +27,7 @@ type member struct {
 	shareSince time.Time // a picture of the share has been published since
 	shareLost  time.Time // none is published any more since
 	sources    map[sourceKey]*source
+	link       bwe.Shared // towards the member
 	takes      map[jsep.Kind]*takes
 }
 
@@ -67,6 +69,7 @@ type source struct {
 	// What is published, as last measured.
 	layers  []media.LayerInfo
 	rate    uint64 // bit/s on the wire; 0: nothing
+	full    uint64 // when nothing held it back, or since
 	base    uint64 // of the lowest layer
 	spatial int8   // the highest simulcast layer
 	cap     uint64 // what its publisher is held to

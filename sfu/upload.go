@@ -48,6 +48,8 @@ func (l *leg) fitness(slot int, now time.Time) fitness {
 		return unfit
 	case l.unreachable:
 		return suspect
+	case l.parting():
+		return promising // its upload is about to be one of its own
 	case up != nil && l.connected && !l.room.stalled(up):
 		return flowing
 	case l.dead[p.mid] && l.refill.asked > 0 && now.Sub(l.refill.last) > refillPatience:
@@ -104,7 +106,7 @@ func (m *member) elect(now time.Time) {
 	}
 	for key, s := range m.sources {
 		chosen, published := best[s]
-		if c := present[s]; c.leg != nil && (c.fit == chosen.fit || c.fit >= promising && chosen.fit < flowing) {
+		if c := present[s]; c.leg != nil && (c.fit == chosen.fit || c.fit >= promising && chosen.fit < flowing && !c.leg.parting()) {
 			chosen = c
 		}
 		switch {
@@ -162,7 +164,8 @@ func (m *member) follow() {
 				continue
 			}
 			now := &p.source.uploader.pubs[slot]
-			if p.source.uploader != l && now.source != nil && now.source != p.source && now.source.key.codec == p.source.key.codec {
+			if p.source.uploader != l && now.source != nil && now.source != p.source &&
+				now.source.key.codec == p.source.key.codec && now.source.key.small == p.source.key.small {
 				p.source, p.stream, p.track = now.source, now.stream, now.track
 				s.kept = &track{now.source.key.stream, now.track}
 			}

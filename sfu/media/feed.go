@@ -369,6 +369,7 @@ func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitin
 	if out.late {
 		f.resends.sentLate(sequence, out.arrival)
 	} else {
+		f.resends.forwarded()
 		f.timestamp, f.sentAt, f.captured = header.Timestamp, out.arrival, out.capture
 		f.sentPicture(segment, &out.frame)
 	}

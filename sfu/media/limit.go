@@ -90,8 +90,6 @@ func (p *Port) sendReceiveLimit(now int64) (next int64) {
 			message.SSRCs = append(message.SSRCs, u.ssrc)
 		}
 	}
-	if len(message.SSRCs) > 0 {
-		p.send(message)
-	}
+	p.send(message)
 	return next
 }

@@ -11,8 +11,8 @@ const (
 	resendHistory  = 256         // packets whose last retransmission is remembered
 	resendInterval = int64(20e6) // least time between two retransmissions of a packet
 	resendLimit    = 8           // retransmissions of a packet
-	resendRate     = 500         // retransmissions per second of a feed
-	resendBurst    = 200
+	resendBurst    = 128         // retransmissions at once,
+	resendPart     = 2           // and over time one for so many packets forwarded: more would only fill the queue that loses them
 
 	// From this round trip time on a repair that is lost in its turn makes the picture stand still, since asking
 	// again takes as long again. Repairs then go out twice.
@@ -30,29 +30,32 @@ type resendLimiter struct {
 		at       int64
 		times    int
 	}
-	budget   int64 // in ns, each retransmission costs 1/resendRate s
-	budgetAt int64
+	spent int // of resendBurst, in forwarded packets: each retransmission costs resendPart
+}
+
+// forwarded notes a packet that was sent for the first time.
+func (l *resendLimiter) forwarded() { l.spent = max(l.spent-1, 0) }
+
+// pay takes one retransmission from the budget.
+func (l *resendLimiter) pay() bool {
+	if l.spent+resendPart > resendBurst*resendPart {
+		return false
+	}
+	l.spent += resendPart
+	return true
 }
 
 // allow reports whether the packet may be sent again now, and notes that it is.
 func (l *resendLimiter) allow(sequence uint64, now, rtt int64) bool {
-	const cost, most = int64(1e9) / resendRate, int64(1e9) / resendRate * resendBurst
 	recent := &l.recent[sequence%resendHistory]
 	again := recent.sequence == sequence && recent.times > 0
 	// The viewer measures the round trip too, and a little differently.
 	if again && (now-recent.at < max(rtt-rtt/8, resendInterval) || recent.times == resendLimit) {
 		return false
 	}
-	if l.budgetAt == 0 {
-		l.budget = most
-	} else {
-		l.budget = min(l.budget+now-l.budgetAt, most)
-	}
-	l.budgetAt = now
-	if l.budget < cost {
+	if !l.pay() {
 		return false
 	}
-	l.budget -= cost
 	if !again {
 		recent.times = 0
 	}
@@ -62,14 +65,7 @@ func (l *resendLimiter) allow(sequence uint64, now, rtt int64) bool {
 }
 
 // allowCopy reports whether a second copy may be sent of a packet that was just allowed.
-func (l *resendLimiter) allowCopy() bool {
-	const cost = int64(1e9) / resendRate
-	if l.budget < cost {
-		return false
-	}
-	l.budget -= cost
-	return true
-}
+func (l *resendLimiter) allowCopy() bool { return l.pay() }
 
 // sentLate notes a packet that has just been forwarded late, so that a request
 // for it that is on its way is not answered too.
