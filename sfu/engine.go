@@ -55,6 +55,9 @@ type Options struct {
 	// would to their peers, though one is enough: for pages that send unlike
 	// content to their peers under one stream id.
 	UploadOnEveryLeg bool
+	// QualityInterval is how often members are told how their legs do; default
+	// 3 s, negative: never.
+	QualityInterval time.Duration
 	// VideoCodecs is the order of preference, by lower-case name; default jsep.DefaultVideo.
 	VideoCodecs []string
 }
@@ -70,6 +73,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.GlareTimeout, 1500*time.Millisecond)
 	setDefault(&o.ConnectTimeout, 30*time.Second)
 	setDefault(&o.SilenceTimeout, 1500*time.Millisecond)
+	setDefault(&o.QualityInterval, 3*time.Second)
 	if len(o.VideoCodecs) == 0 {
 		o.VideoCodecs = jsep.DefaultVideo
 	}
@@ -95,6 +99,9 @@ type Outbox interface {
 	// Unsupported tells member that it and peer share no codec of a kind ("audio"
 	// or "video") and will not get that of each other; both are told, once.
 	Unsupported(room, member, peer string, screen bool, kind, reason string)
+	// Quality tells member how its connected legs do, all of them, once in a
+	// while. Nothing is lost when it is not passed on.
+	Quality(room, member string, legs []Quality)
 }
 
 // Stats counts what an Engine does; read by Engine.Stats.
@@ -122,6 +129,7 @@ type Engine struct {
 	cert   webrtc.Certificate
 	outbox Outbox
 	count  counters
+	ledger ledger
 
 	mu     sync.Mutex
 	rooms  map[string]*room // guarded by mu

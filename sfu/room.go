@@ -47,6 +47,7 @@ type room struct {
 	viewers     map[legKey]int          // times a running share was offered to a viewer that was not called
 	unsupported map[unsupportedKey]bool // what both members of a call were told
 	running     int                     // goroutines that will post a result
+	meter       roomMeter
 	ending      bool
 	ended       bool
 }
@@ -225,6 +226,7 @@ func (r *room) tick(now time.Time) {
 		l.checkStall(now)
 	}
 	r.settle()
+	r.measure(now)
 }
 
 func (r *room) send(l *leg, kind, sdp string) {

@@ -122,6 +122,7 @@ func (m *member) elect(now time.Time) {
 		}
 		s.carry(chosen.leg, chosen.slot, upstreams[s])
 		if !published {
+			m.room.retire(s)
 			delete(m.sources, key)
 		}
 	}
