@@ -92,7 +92,7 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 		if s.engine, err = sfu.New(relayOptions(cfg, s.media, log)); err != nil {
 			return nil, err
 		}
-		s.engine.SetOutbox(s.signaling)
+		s.engine.SetOutbox(outbox{s.signaling})
 		s.signaling.SetRelay(s.engine)
 	}
 
