@@ -245,7 +245,7 @@ func (m *legMeter) count(l *leg) {
 // sample reads all counters, adds what they have grown by and works the figures out.
 func (m *legMeter) sample(now time.Time, port *media.Port, k *link, t *Totals) {
 	stats := port.Stats()
-	next := figures{at: now, lossUp: -1, lossDown: -1, level: m.now.level, remb: stats.REMB, estimate: estimate(stats)}
+	next := figures{at: now, lossUp: -1, lossDown: -1, level: m.now.level, remb: stats.REMB, estimate: estimate(port)}
 	next.rtt = stats.RTT
 	if next.rtt == 0 {
 		next.rtt = time.Duration(k.rtt.Load())
@@ -291,9 +291,9 @@ func (m *legMeter) sample(now time.Time, port *media.Port, k *link, t *Totals) {
 	m.now = next
 }
 
-// estimate is what the client can take, in bit/s; 0: not known. This is the one
-// place where it is read.
-func estimate(s media.PortStats) uint64 { return s.REMB }
+// estimate is what the client can take, in bit/s; 0: not known, as long as nothing
+// estimates it. This is the one place where a port is asked for it.
+func estimate(*media.Port) uint64 { return 0 }
 
 func bitsOf(packets, bytes uint64) uint64 { return (bytes + rtpHeader*packets) * 8 }
 

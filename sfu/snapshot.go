@@ -29,7 +29,8 @@ type MemberStats struct {
 
 // PublishedSource is one track that a member publishes.
 type PublishedSource struct {
-	Class     string            `json:"class"` // audio, camera or screen
+	Class     string            `json:"class"`  // audio, camera or screen
+	Screen    bool              `json:"screen"` // of a shared screen, its sound too
 	Kind      string            `json:"kind"`
 	Codec     string            `json:"codec"`
 	Stream    string            `json:"stream"`
@@ -170,7 +171,7 @@ type owner struct {
 func (m *member) snapshot(s *source, now time.Time, viewers int) PublishedSource {
 	stats := s.media.Stats()
 	p := PublishedSource{
-		Class: s.class().String(), Kind: s.key.kind.String(), Codec: s.key.codec, Stream: s.key.stream, Viewers: viewers,
+		Class: s.class().String(), Screen: s.screen, Kind: s.key.kind.String(), Codec: s.key.codec, Stream: s.key.stream, Viewers: viewers,
 		Packets: stats.Packets, KeyFrames: stats.KeyFrames, Switches: stats.Switches, Layers: s.media.Layers([]media.LayerInfo{}),
 	}
 	if last := s.media.LastPacket(); !last.IsZero() {

@@ -57,12 +57,10 @@ export function Quality({ quality }: { quality: QualityView }) {
   );
 }
 
-const OWN_WORD = { poor: 'Your connection is poor', lost: 'Your connection is interrupted' };
-const WORD = { poor: 'Poor connection', lost: 'Connection interrupted' };
+const WORDS = { poor: 'Poor connection', lost: 'Connection interrupted' };
 
 /** The plain words on a tile for what nobody should have to look for. */
-export function QualityWord({ quality, own = false }: { quality: QualityView | null; own?: boolean }) {
-  const level = quality?.level;
+export function QualityWord({ quality: { level } }: { quality: QualityView }) {
   if (level !== 'poor' && level !== 'lost') return null;
-  return <span className="quality-word">{(own ? OWN_WORD : WORD)[level]}</span>;
+  return <span className="quality-word">{WORDS[level]}</span>;
 }

@@ -84,12 +84,12 @@ function PersonTile({ person, quality, speaker, onBlocked }: PersonTileProps) {
 }
 
 /** The sign, and words where it is bad; nothing while nothing is known. */
-function QualityMark({ quality, own = false }: { quality: QualityView | null; own?: boolean }) {
+function QualityMark({ quality }: { quality: QualityView | null }) {
   if (!quality) return null;
   return (
     <>
-      <QualityWord quality={quality} own={own} />
       <Quality quality={quality} />
+      <QualityWord quality={quality} />
     </>
   );
 }
@@ -112,7 +112,7 @@ function OwnTile({ call }: { call: UseWebRTC }) {
             <span className="visually-hidden">, muted</span>
           </>
         )}
-        <QualityMark quality={ownQuality(call.connectionQuality)} own />
+        <QualityMark quality={ownQuality(call.connectionQuality)} />
       </figcaption>
     </figure>
   );

@@ -13,7 +13,7 @@ const LEVELS: readonly QualityLevel[] = ['good', 'fair', 'poor', 'lost'];
 /** The words for a level, as they stand behind "connection: ". */
 export const LEVEL_WORD: Record<QualityLevel, string> = {
   good: 'good',
-  fair: 'could be better',
+  fair: 'fair',
   poor: 'poor',
   lost: 'interrupted',
 };

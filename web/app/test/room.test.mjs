@@ -222,12 +222,12 @@ test('each tile shows how that person’s connection does, in words when it is p
   const names = () => recruiter.$$eval('.quality', (marks) => marks.map((mark) => mark.ariaLabel));
   tell('good', 'fair');
   await recruiter.waitForSelector('.tile.own .quality.good');
-  assert.deepEqual(await names(), ['Candidate’s connection: could be better', 'Your connection: good']);
+  assert.deepEqual(await names(), ['Candidate’s connection: fair', 'Your connection: good']);
   assert.equal(await recruiter.$('.quality-word'), null);
 
   const told = () => recruiter.$$eval('.quality-details:not([hidden])', (all) => all.map((details) => details.innerText.replaceAll(/\s+/g, ' ')));
   await recruiter.hover('.tile.camera .quality');
-  assert.deepEqual(await told(), ['Candidate’s connection: could be better You receive 1.3 Mbit/s, 5.2 % lost You send 940 kbit/s, nothing lost']);
+  assert.deepEqual(await told(), ['Candidate’s connection: fair You receive 1.3 Mbit/s, 5.2 % lost You send 940 kbit/s, nothing lost']);
   await recruiter.mouse.move(1, 1);
   assert.deepEqual(await told(), []);
   await recruiter.focus('.tile.own .quality');
@@ -238,8 +238,12 @@ test('each tile shows how that person’s connection does, in words when it is p
   assert.deepEqual(await told(), []);
 
   tell('poor', 'lost');
-  await says(recruiter, 'Your connection is poor');
-  await says(recruiter, 'Connection interrupted');
+  const words = () => recruiter.$$eval('.quality-word', (all) => all.map((word) => word.innerText));
+  await recruiter.waitForSelector('.tile.own .quality-word');
+  assert.deepEqual(await words(), ['Connection interrupted', 'Poor connection']);
+  await recruiter.setViewport({ width: 360, height: 640 });
+  const cut = await recruiter.$$eval('.tile figcaption', (all) => all.filter((caption) => caption.scrollWidth > caption.clientWidth).map((caption) => caption.innerText));
+  assert.deepEqual(cut, []);
   await until(recruiter, 'the announcement', () => document.querySelector('[role=status]').textContent.includes('Your connection is poor.'));
   tell('good', 'good');
   await gone(recruiter, '.quality-word');
