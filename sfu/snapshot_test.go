@@ -169,7 +169,7 @@ func TestTotalsNeverSink(t *testing.T) {
 	})
 	r.gets("C")
 	k.leave()
-	seen := r.count("C audio") + r.count("C video")
+	seen := r.count("C audio") + r.count("C video") + k.count("R audio") + k.count("R video")
 	r.leave()
 	c.eventually("all has ended", func() bool {
 		now = check(now)
