@@ -146,6 +146,7 @@ type figures struct {
 	bitrateUp           uint64        // bit/s
 	bitrateDown         uint64
 	estimate            uint64 // bit/s; 0: not known
+	limited             bool   // estimate is a limit, not only what has been proved
 	remb                uint64
 	level               Level
 	hits, misses, asked uint64 // of the viewer's NACKs, since the connection's beginning
@@ -245,7 +246,8 @@ func (m *legMeter) count(l *leg) {
 // sample reads all counters, adds what they have grown by and works the figures out.
 func (m *legMeter) sample(now time.Time, port *media.Port, k *link, t *Totals) {
 	stats := port.Stats()
-	next := figures{at: now, lossUp: -1, lossDown: -1, level: m.now.level, remb: stats.REMB, estimate: estimate(port)}
+	next := figures{at: now, lossUp: -1, lossDown: -1, level: m.now.level, remb: stats.REMB}
+	next.estimate, next.limited = estimate(port)
 	next.rtt = stats.RTT
 	if next.rtt == 0 {
 		next.rtt = time.Duration(k.rtt.Load())
@@ -291,9 +293,15 @@ func (m *legMeter) sample(now time.Time, port *media.Port, k *link, t *Totals) {
 	m.now = next
 }
 
-// estimate is what the client can take, in bit/s; 0: not known, as long as nothing
-// estimates it. This is the one place where a port is asked for it.
-func estimate(*media.Port) uint64 { return 0 }
+// estimate is what the connection carries towards the client, in bit/s, 0 if that is
+// not known; limited tells that it is a limit, and not only what has been proved.
+func estimate(port *media.Port) (bitrate uint64, limited bool) {
+	e := port.Estimate()
+	if !e.Known {
+		return 0, false
+	}
+	return e.Bitrate, e.Limited
+}
 
 func bitsOf(packets, bytes uint64) uint64 { return (bytes + rtpHeader*packets) * 8 }
 

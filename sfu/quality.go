@@ -63,7 +63,7 @@ type Quality struct {
 	LossUp, LossDown       float64       // ratio, before repair; -1: nothing went that way
 	BitrateUp, BitrateDown uint64        // bit/s of RTP
 	Path                   Path
-	Estimate               uint64 // bit/s that the client can take; 0: not known
+	Estimate               uint64 // bit/s that go through to the client at least; 0: not known
 }
 
 // tellQuality tells every member how its legs do, if it is time for that.

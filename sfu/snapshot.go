@@ -70,7 +70,8 @@ type LegStats struct {
 	JitterDown  float64  `json:"jitterDownMs"`
 	BitrateUp   uint64   `json:"bitrateUp"`
 	BitrateDown uint64   `json:"bitrateDown"`
-	Estimate    uint64   `json:"estimate"` // bit/s that the client can take; 0: not known
+	Estimate    uint64   `json:"estimate"` // bit/s that go through to the client; 0: not known
+	Limited     bool     `json:"limited"`  // more than that was tried in vain
 	REMB        uint64   `json:"remb"`     // what its last such message said; 0: none
 
 	NACKs      uint64 `json:"nacks"`      // packets that the client asked for again
@@ -221,7 +222,7 @@ func (l *leg) snapshot(now time.Time, owners map[*media.Source]owner, viewers ma
 		stats.Level = f.level
 		stats.RTT, stats.LossUp, stats.LossDown = millis(f.rtt), ratio(f.lossUp), ratio(f.lossDown)
 		stats.JitterUp, stats.JitterDown = millis(f.jitterUp), millis(f.jitterDown)
-		stats.BitrateUp, stats.BitrateDown, stats.Estimate, stats.REMB = f.bitrateUp, f.bitrateDown, f.estimate, f.remb
+		stats.BitrateUp, stats.BitrateDown, stats.Estimate, stats.Limited, stats.REMB = f.bitrateUp, f.bitrateDown, f.estimate, f.limited, f.remb
 		stats.NACKs, stats.NACKHits, stats.NACKMisses, stats.Gaps = f.asked, f.hits, f.misses, f.gaps
 	}
 	for _, u := range l.meter.ups {

@@ -71,7 +71,7 @@ const (
 	SentJitter                         // s, likewise, as the client reports it
 	ReceivedLoss                       // ratio, over the last three seconds
 	SentLoss                           // ratio, as the client reports it
-	Estimate                           // byte/s that the client can take
+	Estimate                           // byte/s that go through to the client
 	SetUp                              // s, from the answer to the connection, once for each leg
 	Distributions
 )

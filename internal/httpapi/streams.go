@@ -54,7 +54,7 @@ var distributions = func() [sfu.Distributions]distribution {
 		sfu.SentJitter:     {jitter, []string{"sent"}},
 		sfu.ReceivedLoss:   {loss, []string{"received"}},
 		sfu.SentLoss:       {loss, []string{"sent"}},
-		sfu.Estimate:       plain("leg_estimate_bytes_per_second", "What each connected leg's client can take, where that is known, once a second."),
+		sfu.Estimate:       plain("leg_estimate_bytes_per_second", "What goes through to each connected leg's client at least, where that is known, once a second."),
 		sfu.SetUp:          plain("leg_setup_seconds", "From the answer of a leg to its connection, once for each leg."),
 	}
 }()
