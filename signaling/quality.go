@@ -16,7 +16,7 @@ type ConnectionQuality struct {
 	BitrateDown   uint64   `json:"bitrateDown"`   // bit/s
 	Transport     string   `json:"transport"`     // udp or tcp
 	CandidateType string   `json:"candidateType"` // of the member's side: host, srflx, prflx, relay or unknown
-	Estimate      *uint64  `json:"estimate"`      // bit/s that the member can take
+	Estimate      *uint64  `json:"estimate"`      // bit/s that go through to the member at least
 }
 
 // Quality tells member, with `connection-quality`, how all of its media connections do; those to members who have left

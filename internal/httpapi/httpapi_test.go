@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -170,5 +172,39 @@ func TestMetrics(t *testing.T) {
 	_, body = get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f)}), "GET", "http://127.0.0.1:9090/metrics")
 	if strings.Contains(body, "skillsage_legs ") {
 		t.Error("metrics of a relay that is not there")
+	}
+}
+
+// The manual speaks of metrics that exist.
+func TestManualNamesRealMetrics(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Relay: fixedRelay{}, Media: fixedMedia{}}), "GET", "http://127.0.0.1:9090/metrics")
+	exist := make(map[string]bool)
+	for _, line := range strings.Split(body, "\n") {
+		if name, ok := strings.CutPrefix(line, "# TYPE skillsage_"); ok {
+			exist[strings.Fields(name)[0]] = true
+		}
+	}
+	table := regexp.MustCompile(`(?m)^\| metric \| meaning \|\n(?:\|.*\n)+`).FindString(string(manual))
+	named := 0
+	for _, row := range strings.Split(table, "\n") {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+		for _, match := range regexp.MustCompile("`([a-z_]+)(\\{[a-z_, ]+\\})?`").FindAllStringSubmatch(cell, -1) {
+			if named++; !exist[match[1]] && match[1] != "events_refused_total" && match[1] != "events_dropped_total" {
+				t.Errorf("there is no metric %s", match[1])
+			}
+		}
+	}
+	for _, match := range regexp.MustCompile(`skillsage_([a-z_]+[a-z])`).FindAllStringSubmatch(string(manual), -1) {
+		name := strings.TrimSuffix(strings.TrimSuffix(match[1], "_bucket"), "_count")
+		if !exist[name] && name != "events_refused_total" {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+	if named < 40 {
+		t.Errorf("only %d metrics are found in the manual", named)
 	}
 }

@@ -166,8 +166,6 @@ var relayMetrics = []metric[sfu.Stats]{
 	counter("second_uploads", "Tracks sent a second time in another codec.", func(s sfu.Stats) uint64 { return s.SecondUploads }),
 	counter("unsupported", "Calls whose members share no codec of a kind.", func(s sfu.Stats) uint64 { return s.Unsupported }),
 	counter("carrier_switches", "Sources that moved to another connection.", func(s sfu.Stats) uint64 { return s.CarrierSwitch }),
-	counter("second_uploads", "Tracks sent a second time in another codec, for a viewer who cannot take the first.", func(s sfu.Stats) uint64 { return s.SecondUploads }),
-	counter("calls_unsupported", "Calls whose members share no codec of a kind.", func(s sfu.Stats) uint64 { return s.Unsupported }),
 }
 
 func (c relayCollector) Describe(ch chan<- *prometheus.Desc) { describe(relayMetrics, ch) }

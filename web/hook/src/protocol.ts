@@ -87,7 +87,7 @@ export interface ConnectionQuality {
   transport: 'udp' | 'tcp';
   /** The ICE candidate in use at this end: `host`, `srflx`, `prflx` or `relay`. */
   candidateType: string;
-  /** What can be received at most, bit/s. */
+  /** What can be received at least, bit/s. */
   estimate: number | null;
 }
 
