@@ -331,7 +331,7 @@ func (u *upMeter) tally(t *Totals, s *media.UpstreamStats) {
 
 func (f *feedMeter) tally(t *Totals, s *media.FeedStats) {
 	now := Counts{
-		SentPackets: s.Packets, SentBytes: s.Bytes, SentLost: uint64(s.TotalLost), SentRetransmitted: s.Retransmitted, SentErrors: s.WriteErrors,
+		SentPackets: s.Packets, SentBytes: s.Bytes, SentLost: uint64(s.TotalLost), SentRetransmitted: s.Retransmitted, SentRepeated: s.Repeated, SentErrors: s.WriteErrors,
 		NACKsReceived: s.NACKed, NACKsMissed: s.NACKMissed, NACKsLimited: s.NACKLimited,
 		KeyFramesSent: s.KeyFrames, KeyFrameRequestsReceived: s.PLIs,
 		Gaps: s.Gaps, LayerSwitches: s.LayerSwitches, Replays: s.Replays,

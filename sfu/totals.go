@@ -21,29 +21,30 @@ type Counter int
 
 // The counters. Bytes are of payloads.
 const (
-	ReceivedPackets          Counter = iota
-	ReceivedBytes                    //
-	ReceivedExpected                 // sent by clients, by the sequence numbers
-	ReceivedMissing                  // found missing; repaired and reordered ones among them
-	ReceivedRepaired                 // by retransmission
-	ReceivedGivenUp                  // missing, and not asked for any more
-	ReceivedMalformed                //
-	NACKsSent                        // packets that clients were asked for again
-	KeyFramesReceived                //
-	KeyFrameRequestsSent             // to clients
-	SentPackets                      // without retransmissions
-	SentBytes                        //
-	SentLost                         // by the viewers' receiver reports
-	SentRetransmitted                // NACKs that the cache could serve
-	SentErrors                       // packets that could not be written
-	NACKsReceived                    // packets that viewers asked for again
-	NACKsMissed                      // of them: not in the cache (any more, or yet)
-	NACKsLimited                     // of them: sent again too recently or too often
-	KeyFramesSent                    //
-	KeyFrameRequestsReceived         // of viewers, PLI and FIR
-	Gaps                             // times over 500 ms without a packet of a running camera at a viewer
-	LayerSwitches                    //
-	Replays                          // times a viewer began with packets of the cache
+	ReceivedPackets Counter = iota
+	ReceivedBytes
+	ReceivedExpected // sent by clients, by the sequence numbers
+	ReceivedMissing  // found missing; repaired and reordered ones among them
+	ReceivedRepaired // by retransmission
+	ReceivedGivenUp  // missing, and not asked for any more
+	ReceivedMalformed
+	NACKsSent // packets that clients were asked for again
+	KeyFramesReceived
+	KeyFrameRequestsSent // to clients
+	SentPackets          // without retransmissions
+	SentBytes
+	SentLost          // by the viewers' receiver reports
+	SentRetransmitted // NACKs that the cache could serve
+	SentRepeated      // of them: sent twice, because the viewer loses repairs too
+	SentErrors        // packets that could not be written
+	NACKsReceived     // packets that viewers asked for again
+	NACKsMissed       // of them: not in the cache (any more, or yet)
+	NACKsLimited      // of them: sent again too recently or too often
+	KeyFramesSent
+	KeyFrameRequestsReceived // of viewers, PLI and FIR
+	Gaps                     // times over 500 ms without a packet of a running camera at a viewer
+	LayerSwitches
+	Replays // times a viewer began with packets of the cache
 	Counters
 )
 

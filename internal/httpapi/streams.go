@@ -25,6 +25,7 @@ var perMedia = [sfu.Counters]*prometheus.Desc{
 	sfu.SentBytes:                mediaDesc("rtp_sent_bytes", "Their payloads."),
 	sfu.SentLost:                 mediaDesc("rtp_sent_lost_packets", "Packets to viewers that got lost, by the viewers' receiver reports."),
 	sfu.SentRetransmitted:        mediaDesc("rtp_retransmitted_packets", "Packets sent to viewers again: requests that the cache could serve."),
+	sfu.SentRepeated:             mediaDesc("rtp_repeated_packets", "Of them, those sent twice, because the viewer loses repairs too."),
 	sfu.SentErrors:               mediaDesc("rtp_send_errors", "Packets to viewers that could not be written."),
 	sfu.NACKsReceived:            mediaDesc("nacks_received", "Packets that viewers asked for again."),
 	sfu.NACKsMissed:              mediaDesc("nack_misses", "Of them, those that were not in the cache."),
