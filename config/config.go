@@ -77,10 +77,11 @@ type Relay struct {
 	AnswerTimeout      time.Duration
 	GlareTimeout       time.Duration
 	ConnectTimeout     time.Duration
-	Uploads            string   // once or every_leg
-	SmallUploads       string   // on or off
-	PanelPercentile    int      // 0 is the viewer with the least bandwidth
-	VideoCodecs        []string // lower case, by preference
+	Uploads            string        // once or every_leg
+	SmallUploads       string        // on or off
+	PanelPercentile    int           // 0 is the viewer with the least bandwidth
+	VideoCodecs        []string      // lower case, by preference
+	QualityInterval    time.Duration // 0: members are not told how their connections do
 }
 
 // Network says where the media port is opened.
@@ -101,7 +102,23 @@ type Log struct {
 	Format string // "text" or "json"
 }
 
-// Admin is the second listener, for the operator alone.
+// Admin is what the operator alone may see: metrics, the debug page, profiles.
 type Admin struct {
-	Listen string // host:port; empty: off
+	Listen string // host:port of a listener of its own; empty: off
+	Token  string // what the pages ask for; empty: nothing
+	Public bool   // they are on the public listener too, below /admin/
+
+	// Chosen is false where Listen is the default that nobody has asked for: the server goes on without it
+	// when the port is taken.
+	Chosen bool
+}
+
+// Loopback tells whether only this machine reaches Listen.
+func (a Admin) Loopback() bool {
+	name, _, err := net.SplitHostPort(a.Listen)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }

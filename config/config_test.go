@@ -35,7 +35,7 @@ func TestDefaultsWithoutAFile(t *testing.T) {
 	}
 	if l.File != "" || l.Server.Listen() != ":5000" || l.Relay.Mode != "relay" || l.Relay.UDPPort != 0 ||
 		l.Signaling.Grace != 5*time.Second || l.Shutdown.Drain != 0 || l.Server.MaxHeaderSize != 16<<10 ||
-		l.Signaling.MaxPayload != 1_000_000 || l.Log.Level != slog.LevelInfo || l.Admin.Listen != "" ||
+		l.Signaling.MaxPayload != 1_000_000 || l.Log.Level != slog.LevelInfo || l.Admin != (Admin{Listen: "127.0.0.1:9090"}) || l.Relay.QualityInterval != 3*time.Second ||
 		len(l.Server.CORSOrigins) != 1 || l.Server.CORSOrigins[0] != "*" {
 		t.Fatalf("defaults: %+v", l.Config)
 	}
@@ -137,6 +137,13 @@ func TestProblems(t *testing.T) {
 		{"origin with a path", "", nil, []string{"--server.cors_origins=https://a.example/"}, []string{"server.cors_origins:"}},
 		{"address with a port", "", nil, []string{"--server.address=127.0.0.1:80"}, []string{"server.address:"}},
 		{"together", "", nil, []string{"--relay.max_legs=10"}, []string{"relay.max_legs_per_room: 512 is more than relay.max_legs (10)"}},
+		{"admin on its server's address", "", nil, []string{"--server.address=127.0.0.1", "--server.port=9091", "--admin.listen=127.0.0.1:9091"}, []string{"admin.listen: 127.0.0.1:9091 is the address of the server itself"}},
+		{"admin for everybody", "", nil, []string{"--admin.listen=:9090"}, []string{"admin.listen: :9090 can be reached from other machines, which needs admin.token"}},
+		{"admin by a name", "", nil, []string{"--admin.listen=host.example:9090"}, []string{"admin.listen:", "admin.token"}},
+		{"public admin", "", []string{"SKILLSAGE_ADMIN_PUBLIC=true"}, nil, []string{"admin.public: true needs admin.token"}},
+		{"neither true nor false", "", nil, []string{"--admin.public=on"}, []string{`admin.public: "on" (flag --admin.public) is not allowed; allowed: true or false`}},
+		{"short token", "", []string{"SKILLSAGE_ADMIN_TOKEN=sesame"}, nil, []string{"admin.token: what SKILLSAGE_ADMIN_TOKEN says is not allowed; allowed: 16 to 256"}},
+		{"quality too often", "", nil, []string{"--relay.quality_interval=200ms"}, []string{"relay.quality_interval: 200ms is too short; allowed: 0s, or a time from 1s"}},
 		{"not YAML", "relay: [", nil, nil, []string{"config file config.yaml:"}},
 		{"no such file", "", nil, []string{"--config", "missing.yaml"}, []string{"config file missing.yaml:"}},
 		{"all at once", "relay:\n  mode: x\n  z: 1\n", []string{"SKILLSAGE_A_B=1", "PORT=-1"}, []string{"--log.level=loud"},
@@ -239,6 +246,57 @@ func TestPrintCanBeReadBack(t *testing.T) {
 	for i, o := range first.options {
 		if got := second.options[i].value.get(); got != o.value.get() {
 			t.Errorf("%s: %q became %q", o.key, o.value.get(), got)
+		}
+	}
+}
+
+const token = "open-Sesame-0123456789"
+
+// The token opens everything, so it is in no output of ours, whatever is wrong with it.
+func TestTokenIsNeverShown(t *testing.T) {
+	l, err := load(t, "admin: {token: "+token+", public: true, listen: 0.0.0.0:9090}\n", nil)
+	if err != nil || l.Admin.Token != token || !l.Admin.Public {
+		t.Fatalf("%v", err)
+	}
+	var out bytes.Buffer
+	l.Print(&out)
+	if strings.Contains(out.String(), token) || !regexp.MustCompile(`(?m)^  token: "" +# config.yaml, not shown$`).Match(out.Bytes()) {
+		t.Errorf("printed:\n%s", &out)
+	}
+	for _, bad := range []string{token + " and more", token + `"`, token + "ä", strings.Repeat(token, 20)} {
+		_, err := load(t, "", []string{"SKILLSAGE_ADMIN_TOKEN=" + bad})
+		if err == nil || strings.Contains(err.Error(), token[:8]) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// Nobody has chosen the default, whatever file repeats it.
+func TestAdminListenIsChosen(t *testing.T) {
+	for _, c := range []struct {
+		file string
+		env  []string
+		want bool
+	}{
+		{"", nil, false},
+		{"admin: {listen: 127.0.0.1:9090}\n", nil, false},
+		{"admin: {listen: 127.0.0.1:9091}\n", nil, true},
+		{"admin: {listen: \"\"}\n", nil, true},
+		{"", []string{"SKILLSAGE_ADMIN_LISTEN=127.0.0.1:9090"}, true},
+	} {
+		if l, err := load(t, c.file, c.env); err != nil || l.Admin.Chosen != c.want {
+			t.Errorf("%q %v: %v, %v", c.file, c.env, l, err)
+		}
+	}
+}
+
+func TestAdminOnLoopback(t *testing.T) {
+	for listen, want := range map[string]bool{
+		"127.0.0.1:9090": true, "127.8.9.10:1": true, "[::1]:9090": true, "localhost:9090": true, "[::ffff:127.0.0.1]:9090": true,
+		"": false, ":9090": false, "0.0.0.0:9090": false, "[::]:9090": false, "192.0.2.1:9090": false, "localhost.example:9090": false,
+	} {
+		if got := (Admin{Listen: listen}).Loopback(); got != want {
+			t.Errorf("%q: %v", listen, got)
 		}
 	}
 }

@@ -60,6 +60,7 @@ func Load(args, environ []string, help io.Writer) (*Loaded, error) {
 			problems = append(problems, err)
 		}
 	}
+	l.Admin.Chosen = l.chosen("admin.listen")
 	if len(problems) == 0 {
 		problems = l.check()
 	}
@@ -178,6 +179,9 @@ func (l *Loaded) set(o option, raw any) error {
 	if text == "" && err != errNotAllowed {
 		text = fmt.Sprint(raw)
 	}
+	if o.value.secret {
+		return fmt.Errorf("%s: what %s says is not allowed; allowed: %s", o.key, l.Source(o.key), o.value.allowed)
+	}
 	return fmt.Errorf("%s: %q (%s) is not allowed; allowed: %s", o.key, shorten(text), l.Source(o.key), o.value.allowed)
 }
 
@@ -191,6 +195,16 @@ func plain(raw any) (string, error) {
 		return strings.Join(texts, ","), err
 	}
 	return cast.ToStringE(raw)
+}
+
+// chosen tells whether somebody has asked for the value of an option. A file that
+// gives its default has not: it may be a copy of the manual.
+func (l *Loaded) chosen(key string) bool {
+	source, ok := l.sources[key]
+	if !ok || source != l.File {
+		return ok
+	}
+	return slices.ContainsFunc(l.options, func(o option) bool { return o.key == key && o.value.get() != o.def })
 }
 
 // Source says where the value of an option came from: a flag, a variable, a file or "default".
@@ -224,7 +238,7 @@ func (l *Loaded) suggest(key string) string {
 	return "the sections are " + strings.Join(sections, ", ")
 }
 
-// Print writes every option with its value and source in the form of config.yaml.
+// Print writes every option with its value and source in the form of config.yaml. Secrets are left out.
 func (l *Loaded) Print(w io.Writer) {
 	last := ""
 	for _, o := range l.options {
@@ -233,7 +247,11 @@ func (l *Loaded) Print(w io.Writer) {
 			fmt.Fprintf(w, "%s:\n", section)
 			last = section
 		}
-		fmt.Fprintf(w, "  %-40s # %s\n", entry+": "+notation(o.value), l.Source(o.key))
+		text, source := notation(o.value), l.Source(o.key)
+		if o.value.secret && o.value.get() != "" {
+			text, source = `""`, source+", not shown"
+		}
+		fmt.Fprintf(w, "  %-40s # %s\n", entry+": "+text, source)
 	}
 }
 

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // EnvPrefix starts every environment variable that belongs to the server.
@@ -21,6 +23,9 @@ type option struct {
 func (o option) env() string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(o.key, ".", "_"))
 }
+
+// defaultAdmin is where the operator's pages are when nobody says otherwise.
+const defaultAdmin = "127.0.0.1:9090"
 
 const (
 	kib = 1 << 10
@@ -75,6 +80,7 @@ func options(c *Config) []option {
 		{"relay.uploads", "once", "whether a client sends each of its tracks once or on every leg", oneOf(&r.Uploads, "once", "every_leg")},
 		{"relay.small_uploads", "on", "whether a client sends a second, small picture for viewers with little bandwidth", oneOf(&r.SmallUploads, "on", "off")},
 		{"relay.panel_percentile", "25", "which viewer, by bandwidth, a picture's publisher is held to", integer(&r.PanelPercentile, 0, 100)},
+		{"relay.quality_interval", "3s", "how often members are told how their media connections do; 0s means never", duration(&r.QualityInterval, "0s", "1m")},
 		{"relay.video_codecs", "vp8,h264,vp9,av1", "video codecs by preference", words(&r.VideoCodecs, "vp8", "h264", "vp9", "av1")},
 
 		{"network.addresses", "", "addresses of this machine that carry media; empty means all", addresses(&n.Addresses)},
@@ -86,7 +92,9 @@ func options(c *Config) []option {
 		{"log.level", "info", "least important line that is logged", level(&c.Log.Level)},
 		{"log.format", "text", "shape of a log line", oneOf(&c.Log.Format, "text", "json")},
 
-		{"admin.listen", "", "host:port of the operator's listener with /metrics; empty means off", hostPort(&c.Admin.Listen)},
+		{"admin.listen", defaultAdmin, "host:port of the operator's listener (metrics, debug page, profiles); empty means off", hostPort(&c.Admin.Listen)},
+		{"admin.token", "", "password of the operator's pages; empty means none", secret(&c.Admin.Token)},
+		{"admin.public", "false", "whether they are on the public listener too, below /admin/", boolean(&c.Admin.Public)},
 	}
 }
 
@@ -114,7 +122,17 @@ func (c *Config) check() []error {
 				pair.small, formatSize(pair.smallValue), pair.large, formatSize(pair.largeMax)))
 		}
 	}
-	if c.Admin.Listen != "" && c.Server.Port != 0 && c.Admin.Listen == c.Server.Listen() {
+	if c.Relay.QualityInterval > 0 && c.Relay.QualityInterval < time.Second {
+		problems = append(problems, fmt.Errorf("relay.quality_interval: %s is too short; allowed: 0s, or a time from 1s to 1m", c.Relay.QualityInterval))
+	}
+	if c.Admin.Listen != "" && !c.Admin.Loopback() && c.Admin.Token == "" {
+		problems = append(problems, fmt.Errorf("admin.listen: %s can be reached from other machines, which needs admin.token; allowed without it: a loopback address, for example %s",
+			c.Admin.Listen, defaultAdmin))
+	}
+	if c.Admin.Public && c.Admin.Token == "" {
+		problems = append(problems, errors.New("admin.public: true needs admin.token, since everybody reaches the public listener"))
+	}
+	if c.Admin.Chosen && c.Server.Port != 0 && c.Admin.Listen == c.Server.Listen() {
 		problems = append(problems, fmt.Errorf("admin.listen: %s is the address of the server itself", c.Admin.Listen))
 	}
 	return problems

@@ -20,6 +20,7 @@ type value struct {
 	allowed string                  // "a whole number from 0 to 65535"
 	list    bool                    // printed as a YAML list
 	quoted  bool                    // printed in quotes
+	secret  bool                    // never printed
 }
 
 func oneOf(p *string, words ...string) value {
@@ -30,6 +31,43 @@ func oneOf(p *string, words ...string) value {
 		set: func(text string) error {
 			if !slices.Contains(words, text) {
 				return errNotAllowed
+			}
+			*p = text
+			return nil
+		},
+	}
+}
+
+func boolean(p *bool) value {
+	return value{
+		allowed: "true or false",
+		get:     func() string { return strconv.FormatBool(*p) },
+		set: func(text string) error {
+			if text != "true" && text != "false" {
+				return errNotAllowed
+			}
+			*p = text == "true"
+			return nil
+		},
+	}
+}
+
+// secret is a text that goes through an HTTP header and is hard to guess.
+func secret(p *string) value {
+	const shortest, longest = 16, 256
+	return value{
+		allowed: fmt.Sprintf("%d to %d letters, digits and signs without blanks and quotes, or nothing", shortest, longest),
+		quoted:  true,
+		secret:  true,
+		get:     func() string { return *p },
+		set: func(text string) error {
+			if text != "" && (len(text) < shortest || len(text) > longest) {
+				return errNotAllowed
+			}
+			for _, c := range text {
+				if c <= ' ' || c > '~' || c == '"' || c == '\'' || c == '\\' {
+					return errNotAllowed
+				}
 			}
 			*p = text
 			return nil

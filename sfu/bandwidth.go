@@ -115,7 +115,7 @@ func (m *member) receive(now time.Time) []*viewing {
 				voices++
 			default:
 				v := &viewing{leg: l, section: s, source: s.shown, calm: calm(&estimate)}
-				v.demand = demand{screen: s.shown.screen(), rate: s.shown.rate, allowed: unlimited}
+				v.demand = demand{screen: s.shown.screen, rate: s.shown.rate, allowed: unlimited}
 				all = append(all, v)
 				pictures = append(pictures, &v.demand)
 			}
@@ -251,8 +251,6 @@ func later(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-func (s *source) screen() bool { return s.media.IsScreen() }
 
 // observe measures what is published.
 func (s *source) observe() {

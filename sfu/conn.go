@@ -21,6 +21,7 @@ const gatherTimeout = 3 * time.Second
 type conn struct {
 	pc   *webrtc.PeerConnection
 	port *media.Port
+	link link
 }
 
 // newConn opens a connection for a leg. The stack's callbacks only post.
@@ -35,6 +36,7 @@ func (l *leg) newConn(withData bool) (*conn, error) {
 		return nil, fmt.Errorf("opening a connection: %w", err)
 	}
 	c := &conn{pc: pc, port: port}
+	c.link.watch(pc)
 	r := l.room
 	post := func(run func()) {
 		r.inbox.push(func() {
@@ -44,6 +46,7 @@ func (l *leg) newConn(withData bool) (*conn, error) {
 		})
 	}
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		c.link.state.Store(int32(state))
 		if state == webrtc.PeerConnectionStateConnected {
 			c.port.SetConnected(true)
 		}

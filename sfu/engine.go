@@ -61,6 +61,9 @@ type Options struct {
 	// PanelPercentile (0 to 100) says which of a picture's viewers, in the order of
 	// what they can take, its publisher is held to; 0 is the one with the least.
 	PanelPercentile int
+	// QualityInterval is how often members are told how their legs do; default
+	// 3 s, negative: never.
+	QualityInterval time.Duration
 	// VideoCodecs is the order of preference, by lower-case name; default jsep.DefaultVideo.
 	VideoCodecs []string
 }
@@ -76,6 +79,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.GlareTimeout, 1500*time.Millisecond)
 	setDefault(&o.ConnectTimeout, 30*time.Second)
 	setDefault(&o.SilenceTimeout, 1500*time.Millisecond)
+	setDefault(&o.QualityInterval, 3*time.Second)
 	if len(o.VideoCodecs) == 0 {
 		o.VideoCodecs = jsep.DefaultVideo
 	}
@@ -101,6 +105,9 @@ type Outbox interface {
 	// Unsupported tells member that it and peer share no codec of a kind ("audio"
 	// or "video") and will not get that of each other; both are told, once.
 	Unsupported(room, member, peer string, screen bool, kind, reason string)
+	// Quality tells member how its connected legs do, all of them, once in a
+	// while. Nothing is lost when it is not passed on.
+	Quality(room, member string, legs []Quality)
 }
 
 // Stats counts what an Engine does; read by Engine.Stats.
@@ -129,6 +136,7 @@ type Engine struct {
 	cert   webrtc.Certificate
 	outbox Outbox
 	count  counters
+	ledger ledger
 
 	started time.Time
 

@@ -41,6 +41,7 @@ type call struct {
 	clients map[string]*client
 	states  []string
 	order   []string // "to<from kind" of everything the engine sent
+	quality map[string][]Quality
 }
 
 func newCall(t *testing.T, opts Options) *call {
@@ -96,6 +97,15 @@ func (c *call) State(_, member, peer string, screen bool, state, reason string) 
 
 func (c *call) Unsupported(_, member, peer string, screen bool, kind, reason string) {
 	c.State("", member, peer, screen, "unsupported "+kind, reason)
+}
+
+func (c *call) Quality(_, member string, legs []Quality) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.quality == nil {
+		c.quality = make(map[string][]Quality)
+	}
+	c.quality[member] = legs
 }
 
 func (c *call) sent() []string {

@@ -77,6 +77,7 @@ type leg struct {
 	dead       map[string]bool // mids that were silent when the client was asked for its tracks
 	asked      map[string]bool // mids of the sections that asked for them
 	channels   []*bridge
+	meter      legMeter
 }
 
 // publication is what fills one slot of a leg.
@@ -266,7 +267,7 @@ func (l *leg) release() {
 // disconnect closes the leg's connection, keeping the leg: what the client
 // published there is gone, and a new exchange starts from nothing.
 func (l *leg) disconnect() {
-	conn, channels := l.conn, l.channels
+	conn, channels, meter := l.conn, l.channels, l.detach()
 	l.channels = nil
 	l.conn = nil
 	l.connected, l.established, l.unreachable = false, false, false
@@ -292,6 +293,7 @@ func (l *leg) disconnect() {
 				b.close()
 			}
 			conn.close()
+			meter.finish(&l.room.engine.ledger)
 			return func() {}
 		})
 	}

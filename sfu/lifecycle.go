@@ -30,6 +30,7 @@ func (l *leg) onState(state webrtc.PeerConnectionState) {
 	case webrtc.PeerConnectionStateConnected:
 		if !l.connected {
 			l.connected, l.connectedAt = true, time.Now()
+			l.noteSetUp(l.connectedAt)
 			r.engine.count.connected.Add(1)
 			l.log.Info("leg connected")
 			r.state(l, "connected", "")
@@ -175,6 +176,7 @@ func (l *leg) onUpstream(mid string, up *media.Upstream) {
 		return
 	}
 	l.upstreams[mid] = up
+	l.meter.receive(mid, up)
 	r := l.room
 	r.engine.count.ups.Add(1)
 	r.spawn(func() func() {

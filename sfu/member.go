@@ -65,6 +65,8 @@ type source struct {
 	uploader *leg            // on which the client is told to send it; nil: not chosen yet
 	carrier  *media.Upstream // whose packets are forwarded
 	lost     time.Time       // when its uploader's client closed that connection
+	screen   bool
+	before   Counts // at its last sample
 
 	// What is published, as last measured.
 	layers  []media.LayerInfo
@@ -82,6 +84,7 @@ func newMember(r *room, id, role string) *member {
 func (m *member) close() {
 	for _, s := range m.sources {
 		s.media.SetCarrier(nil)
+		m.room.retire(s)
 	}
 	clear(m.sources)
 }
@@ -116,7 +119,8 @@ func (m *member) publish(l *leg) {
 		key := sourceKey{l.key.screen, stream, kindOf(section.Kind), codec.Name, l.small && slot == slotVideo}
 		s := m.sources[key]
 		if s == nil {
-			s = &source{key: key, member: m, cap: unlimited, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: key.screen || slot >= slotExtraAudio})}
+			screen := key.screen || slot >= slotExtraAudio
+			s = &source{key: key, screen: screen, member: m, cap: unlimited, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: screen})}
 			m.sources[key] = s
 			if !key.small {
 				m.countSecond(l, key)

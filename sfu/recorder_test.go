@@ -74,6 +74,8 @@ func (r *recorder) Unsupported(room, member, peer string, screen bool, kind, rea
 	r.State(room, member, peer, screen, "unsupported "+kind, reason)
 }
 
+func (r *recorder) Quality(string, string, []Quality) {}
+
 func (r *recorder) join(ids ...string) {
 	for _, id := range ids {
 		r.engine.Join("room", id, "candidate")

@@ -48,6 +48,7 @@ type room struct {
 	unsupported map[unsupportedKey]bool // what both members of a call were told
 	adapted     time.Time
 	running     int // goroutines that will post a result
+	meter       roomMeter
 	ending      bool
 	ended       bool
 }
@@ -227,6 +228,7 @@ func (r *room) tick(now time.Time) {
 	}
 	r.adapt(now)
 	r.settle()
+	r.measure(now)
 }
 
 func (r *room) send(l *leg, kind, sdp string) {

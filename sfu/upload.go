@@ -124,6 +124,7 @@ func (m *member) elect(now time.Time) {
 		}
 		s.carry(chosen.leg, chosen.slot, upstreams[s])
 		if !published {
+			m.room.retire(s)
 			delete(m.sources, key)
 		}
 	}

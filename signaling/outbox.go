@@ -11,6 +11,8 @@ type parcel struct {
 	to   *member
 	msg  *socketio.Message
 	call func()
+
+	volatile bool // msg is dropped where it cannot go out at once
 }
 
 // post queues a message for a member; r.mu is held.
@@ -25,6 +27,12 @@ func (r *room) postAll(except *member, msg *socketio.Message) {
 			r.post(m, msg)
 		}
 	}
+}
+
+// postVolatile queues a message that is worth nothing later: it is dropped if the member's socket is suspended or others
+// wait for it already, so that news that come by the clock never fill the queue of a slow socket. r.mu is held.
+func (r *room) postVolatile(to *member, msg *socketio.Message) {
+	r.queue = append(r.queue, parcel{to: to, msg: msg, volatile: true})
 }
 
 // postCall queues a call (of the relay, of an acknowledgement) in its place among the messages; r.mu is held.
@@ -52,7 +60,7 @@ func (r *room) deliverLocked() {
 			if p := &batch[i]; p.call != nil {
 				r.run(p.call)
 			} else {
-				p.to.send(p.msg)
+				p.to.send(p.msg, p.volatile)
 			}
 		}
 		clear(batch)
@@ -68,10 +76,14 @@ func (r *room) deliverLocked() {
 
 // send sends a message unless the socket has gone on to another room: what this room still had for it would be taken for
 // news of that one. The lock makes the change of rooms one moment for what the socket receives; a send never blocks.
-func (m *member) send(msg *socketio.Message) {
+func (m *member) send(msg *socketio.Message, volatile bool) {
 	m.conn.mu.Lock()
 	defer m.conn.mu.Unlock()
-	if !m.moved {
+	switch {
+	case m.moved:
+	case volatile:
+		m.conn.socket.SendVolatile(msg)
+	default:
 		m.conn.socket.Send(msg) // an error means that the socket has ended; its OnDisconnect tells the room
 	}
 }

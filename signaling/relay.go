@@ -4,7 +4,7 @@ import "skillsage/signaling/socketio"
 
 // Relay is what a room needs of a media server that ends the members' peer connections itself. It is given to the
 // Server with SetRelay; a room in relay mode tells it everything that its members say about media, and the relay
-// answers through Server.Send, Server.State and Server.Unsupported.
+// answers through Server.Send, Server.State, Server.Unsupported and Server.Quality.
 //
 // No method may block or wait for a lock that is held during a call of Send or State: the calls come from whichever
 // goroutine is handing out the room's messages, and that may be the one that just called Send. The calls of one room

@@ -418,6 +418,8 @@ func TestBadStartsAreRefusedByName(t *testing.T) {
 		{[]string{"SKILLSAGE_RELAY_MODE=sfu", "PORT=x"}, nil, []string{"allowed: relay or p2p", "server.port"}},
 		{nil, []string{"--config", "none.yaml"}, []string{"none.yaml"}},
 		{nil, []string{"start"}, []string{`unknown command "start"`, "serve, check-config and version"}},
+		{[]string{"SKILLSAGE_ADMIN_LISTEN=0.0.0.0:9090"}, nil, []string{"admin.listen: 0.0.0.0:9090", "needs admin.token"}},
+		{[]string{"SKILLSAGE_ADMIN_PUBLIC=true"}, nil, []string{"admin.public: true needs admin.token"}},
 		{nil, []string{"check-config", "--log.format=xml"}, []string{"log.format", "text or json"}},
 	} {
 		p := startProcess(t, c.environ, c.args...)
@@ -470,7 +472,66 @@ func TestAdminListener(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, body)
 		}
 	}
-	if p.status("/metrics") != 404 {
-		t.Error("the public listener has /metrics too")
+	for _, path := range []string{"/metrics", "/admin/metrics", "/admin", "/rooms.json", "/debug/pprof/"} {
+		if p.status(path) != 404 {
+			t.Errorf("the public listener has %s too", path)
+		}
+	}
+}
+
+// The default address of the operator's pages may be taken; one that somebody has chosen may not.
+func TestAdminListenerThatIsTaken(t *testing.T) {
+	if other, err := net.Listen("tcp", "127.0.0.1:9090"); err == nil { // else some other program has it
+		defer other.Close()
+	}
+	p := startServer(t)
+	if out := p.out.String(); !strings.Contains(out, "127.0.0.1:9090 is taken by another program") || strings.Contains(out, "rooms, metrics and profiles at") {
+		t.Errorf("no word of it, or a wrong one:\n%s", out)
+	}
+	chosen := startProcess(t, []string{"PORT=" + freePort(t), "SKILLSAGE_SERVER_ADDRESS=127.0.0.1", "SKILLSAGE_ADMIN_LISTEN=127.0.0.1:9090"})
+	if code := chosen.exit(10 * time.Second); code != exitFailed || !strings.Contains(chosen.out.String(), "127.0.0.1:9090 is taken by another program; admin.listen chooses another port") {
+		t.Errorf("exit code %d:\n%s", code, chosen.out.String())
+	}
+}
+
+// With a token the pages are on the public listener too, and nothing that the server says holds it.
+func TestAdminToken(t *testing.T) {
+	const token = "open-Sesame-0123456789"
+	port := freePort(t)
+	p := startServer(t, "SKILLSAGE_ADMIN_LISTEN=0.0.0.0:"+port, "SKILLSAGE_ADMIN_TOKEN="+token, "SKILLSAGE_ADMIN_PUBLIC=true", "SKILLSAGE_LOG_LEVEL=debug")
+	for _, url := range []string{p.base + "/admin/metrics", p.base + "/admin/rooms.json", p.base + "/admin/", "http://127.0.0.1:" + port + "/metrics", "http://127.0.0.1:" + port + "/"} {
+		for _, c := range []struct {
+			token string
+			want  int
+		}{{"", 401}, {token + "x", 401}, {token, 200}} {
+			request, err := http.NewRequest("GET", url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.token != "" {
+				request.SetBasicAuth("operator", c.token)
+			}
+			resp, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != c.want {
+				t.Errorf("%s with %q: %d", url, c.token, resp.StatusCode)
+			}
+		}
+	}
+	check := startProcess(t, []string{"SKILLSAGE_ADMIN_TOKEN=" + token}, "check-config")
+	if code := check.exit(10 * time.Second); code != 0 || !strings.Contains(check.out.String(), "# SKILLSAGE_ADMIN_TOKEN, not shown") {
+		t.Errorf("exit code %d:\n%s", code, check.out.String())
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(10 * time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, out := range []string{p.out.String(), check.out.String()} {
+		if strings.Contains(out, token) {
+			t.Errorf("the token is in the output:\n%s", out)
+		}
 	}
 }

@@ -33,7 +33,7 @@ func printLinks(out io.Writer, cfg *config.Config, s *server) {
 		fmt.Fprintln(out, "media goes from browser to browser (relay.mode is p2p)")
 	}
 	if s.admin != nil {
-		fmt.Fprintf(out, "metrics at http://%s/metrics\n", cfg.Admin.Listen)
+		fmt.Fprintf(out, "rooms, metrics and profiles at http://%s/\n", s.adminAddr)
 	}
 	if _, built := web.Assets(); !built {
 		fmt.Fprintf(out, "the room page has not been built (make web); signaling is at %ssocket.io/\n", base)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"time"
 
 	"skillsage/config"
 	"skillsage/network"
@@ -102,5 +103,14 @@ func relayOptions(cfg *config.Config, media *network.Port, log *slog.Logger) sfu
 		SmallUploads:       c.SmallUploads == "on",
 		PanelPercentile:    c.PanelPercentile,
 		VideoCodecs:        c.VideoCodecs,
+		QualityInterval:    qualityInterval(c.QualityInterval),
 	}
+}
+
+// qualityInterval: 0 is never to the operator, and the default to the relay.
+func qualityInterval(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }

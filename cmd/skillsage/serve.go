@@ -35,6 +35,7 @@ type server struct {
 	health    httpapi.Health
 	http      *http.Server
 	admin     *http.Server // nil when it is off
+	adminAddr net.Addr     // likewise
 	failed    chan error   // a listener that broke
 }
 
@@ -92,7 +93,7 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 		if s.engine, err = sfu.New(relayOptions(cfg, s.media, log)); err != nil {
 			return nil, err
 		}
-		s.engine.SetOutbox(s.signaling)
+		s.engine.SetOutbox(outbox{s.signaling})
 		s.signaling.SetRelay(s.engine)
 	}
 
@@ -100,23 +101,44 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	if !built {
 		assets = nil
 	}
-	s.http = s.newHTTP(cfg, httpapi.New(s.signaling, &s.health, assets))
-	if cfg.Admin.Listen != "" {
-		admin, err := listen(cfg.Admin.Listen, "admin.listen")
-		if err != nil {
-			return nil, err
-		}
-		// A nil pointer in an interface is not nil, so it has to be left out.
-		var relay httpapi.RelayStats
-		var media httpapi.MediaStats
-		if s.engine != nil {
-			relay, media = s.engine, s.media
-		}
-		s.admin = s.newHTTP(cfg, httpapi.NewAdmin(&s.health, s.signaling, relay, media))
-		go s.serveOn(s.admin, admin)
+	admin := s.adminPages(cfg)
+	if err := s.startAdmin(cfg, admin); err != nil {
+		return nil, err
 	}
+	if !cfg.Admin.Public {
+		admin = nil
+	}
+	s.http = s.newHTTP(cfg, httpapi.New(s.signaling, &s.health, assets, admin))
 	go s.serveOn(s.http, s.listener)
 	return s, nil
+}
+
+// adminPages makes the operator's pages.
+func (s *server) adminPages(cfg *config.Config) http.Handler {
+	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Version: version(), Token: cfg.Admin.Token}
+	if s.engine != nil { // a nil pointer in an interface is not nil
+		options.Relay, options.Media = s.engine, s.media
+	}
+	return httpapi.NewAdmin(options)
+}
+
+// startAdmin opens the operator's listener. Where its address is the default one, the server does without it if it has
+// to: several servers on one machine can't all have it.
+func (s *server) startAdmin(cfg *config.Config, pages http.Handler) error {
+	if cfg.Admin.Listen == "" {
+		return nil
+	}
+	listener, err := listen(cfg.Admin.Listen, "admin.listen")
+	if err != nil && !cfg.Admin.Chosen {
+		s.log.Warn("no metrics and no debug page", "error", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.admin, s.adminAddr = s.newHTTP(cfg, pages), listener.Addr()
+	go s.serveOn(s.admin, listener)
+	return nil
 }
 
 func listen(address, option string) (net.Listener, error) {

@@ -6,12 +6,13 @@ import * as durations from './durations.mjs'
 import * as negotiation from './negotiation.mjs'
 import * as panel from './panel.mjs'
 import * as paths from './paths.mjs'
+import * as quality from './quality.mjs'
 import * as screen from './screen.mjs'
 import { styleExists } from '../harness/pages.mjs'
 import { externalServer } from '../harness/server.mjs'
 
 export const scenarios = Object.fromEntries(
-  [call, screen, negotiation, codecs, panel, paths, durations].flatMap(Object.values)
+  [call, screen, negotiation, codecs, panel, paths, quality, durations].flatMap(Object.values)
     .filter(scenario => scenario.run).map(scenario => [scenario.name, scenario]))
 
 export const styles = ['stock-hook', 'simple-peer', 'perfect', 'hook']
@@ -71,6 +72,7 @@ const chosen = [
   ['red', 'perfect', 'relay', C, F],
   ['late-codec', 'stock-hook', 'relay', C, C],
   ['no-common-codec', 'stock-hook', 'relay', C, C],
+  ['quality', 'stock-hook', 'relay', F, C],
   ['share', 'hook', 'p2p', C, F],
 
   ['panel', 'stock-hook', 'relay', C, C],

@@ -1,4 +1,5 @@
-// Package httpapi is everything that is asked over plain HTTP: the room page, health and metrics.
+// Package httpapi is everything that is asked over plain HTTP: the room page, health, and the operator's metrics and
+// debug page.
 package httpapi
 
 import (
@@ -36,8 +37,9 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // New is the handler of the public listener. Everything below /socket.io goes to signaling as it is: path
-// and headers of that protocol are its own. assets is the built room page, nil when it has not been built.
-func New(signaling http.Handler, health *Health, assets fs.FS) http.Handler {
+// and headers of that protocol are its own. assets is the built room page, nil when it has not been built. admin is served
+// below /admin/; nil: not at all.
+func New(signaling http.Handler, health *Health, assets fs.FS, admin http.Handler) http.Handler {
 	page := pageHandler(assets)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -45,6 +47,10 @@ func New(signaling http.Handler, health *Health, assets fs.FS) http.Handler {
 			signaling.ServeHTTP(w, r)
 		case r.URL.Path == "/healthz":
 			health.ServeHTTP(w, r)
+		case admin != nil && r.URL.Path == "/admin":
+			http.Redirect(w, r, "/admin/", http.StatusMovedPermanently)
+		case admin != nil && strings.HasPrefix(r.URL.Path, "/admin/"):
+			http.StripPrefix("/admin", admin).ServeHTTP(w, r)
 		default:
 			if readOnly(w, r) {
 				page.ServeHTTP(w, r)

@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -54,7 +57,7 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/socket.io/?EIO=4", 200, "socket /socket.io/"},
 		{"OPTIONS", "/socket.io", 200, "socket /socket.io"},
 	} {
-		resp, body := get(t, New(io, &Health{}, built), c.method, c.path)
+		resp, body := get(t, New(io, &Health{}, built, nil), c.method, c.path)
 		if resp.StatusCode != c.status || !strings.Contains(body, c.body) {
 			t.Errorf("%s %s: %d %q", c.method, c.path, resp.StatusCode, body)
 		}
@@ -62,7 +65,7 @@ func TestRoutes(t *testing.T) {
 }
 
 func TestPageWithoutABuild(t *testing.T) {
-	h := New(http.NotFoundHandler(), &Health{}, nil)
+	h := New(http.NotFoundHandler(), &Health{}, nil, nil)
 	if resp, body := get(t, h, "GET", "/"); resp.StatusCode != 200 || !strings.Contains(body, "make web") {
 		t.Errorf("%d %q", resp.StatusCode, body)
 	}
@@ -72,7 +75,7 @@ func TestPageWithoutABuild(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	h := New(http.NotFoundHandler(), &Health{}, built)
+	h := New(http.NotFoundHandler(), &Health{}, built, nil)
 	resp, _ := get(t, h, "GET", "http://room.example:5000/")
 	for name, want := range map[string]string{
 		"Content-Security-Policy": "connect-src 'self' ws://room.example:5000 wss://room.example:5000;",
@@ -96,7 +99,7 @@ func TestHostileHost(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Host = "a; script-src *"
 	w := httptest.NewRecorder()
-	New(http.NotFoundHandler(), &Health{}, built).ServeHTTP(w, r)
+	New(http.NotFoundHandler(), &Health{}, built, nil).ServeHTTP(w, r)
 	if csp := w.Header().Get("Content-Security-Policy"); strings.Contains(csp, "*") || !strings.Contains(csp, "connect-src 'self';") {
 		t.Errorf("%q", csp)
 	}
@@ -104,7 +107,7 @@ func TestHostileHost(t *testing.T) {
 
 func TestHealthTurnsWhenDraining(t *testing.T) {
 	var health Health
-	h := New(http.NotFoundHandler(), &health, nil)
+	h := New(http.NotFoundHandler(), &health, nil, nil)
 	health.Drain()
 	if resp, body := get(t, h, "GET", "/healthz"); resp.StatusCode != 503 || !strings.Contains(body, `"draining"`) {
 		t.Errorf("%d %q", resp.StatusCode, body)
@@ -115,6 +118,9 @@ type fixed struct {
 	signaling signaling.Stats
 	relay     sfu.Stats
 	media     network.Stats
+	totals    sfu.Totals
+	rooms     []sfu.RoomStats
+	err       error
 }
 
 type fixedSignaling fixed
@@ -124,6 +130,10 @@ func (f fixedSignaling) Stats() signaling.Stats { return f.signaling }
 type fixedRelay fixed
 
 func (f fixedRelay) Stats() sfu.Stats { return f.relay }
+
+func (f fixedRelay) Totals() sfu.Totals { return f.totals }
+
+func (f fixedRelay) Snapshot(context.Context) ([]sfu.RoomStats, error) { return f.rooms, f.err }
 
 type fixedMedia fixed
 
@@ -137,18 +147,64 @@ func TestMetrics(t *testing.T) {
 		relay: sfu.Stats{Legs: 4, LegsOpened: 9},
 		media: network.Stats{Dropped: 8},
 	}
-	_, body := get(t, NewAdmin(&Health{}, fixedSignaling(f), fixedRelay(f), fixedMedia(f)), "GET", "/metrics")
+	f.totals.Media[sfu.ClassScreen][sfu.KeyFrameRequestsSent] = 11
+	f.totals.Media[sfu.ClassAudio][sfu.SentRetransmitted] = 12
+	f.totals.Distributions[sfu.ReceivedLoss] = sfu.Histogram{Buckets: [14]uint64{3, 0, 1, 0, 0, 0, 0, 0, 1}, Count: 5, Sum: 0.75}
+	f.totals.Distributions[sfu.SetUp] = sfu.Histogram{Buckets: [14]uint64{0, 0, 0, 0, 0, 2}, Count: 2, Sum: 0.25}
+	f.totals.Connected = map[sfu.Path]int{{Transport: "udp", Local: "host", Remote: "prflx"}: 2, {Transport: "udp", Local: "srflx", Remote: "prflx"}: 1, {Transport: "tcp", Local: "host", Remote: "host"}: 1}
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Relay: fixedRelay(f), Media: fixedMedia(f)}), "GET", "http://127.0.0.1:9090/metrics")
 	for _, want := range []string{
 		"\nskillsage_rooms 2\n", "\nskillsage_joins_total 7\n", "\nskillsage_events_refused_total{code=\"room-full\"} 3\n",
 		"\nskillsage_legs 4\n", "\nskillsage_legs_opened_total 9\n", "\ngo_goroutines ",
 		"\nskillsage_sockets 5\n", "\nskillsage_udp_packets_dropped_total 8\n", "\nskillsage_sessions_closed_total{reason=\"ping timeout\"} 6\n",
+		"\nskillsage_key_frame_requests_sent_total{media=\"screen\"} 11\n", "\nskillsage_key_frame_requests_sent_total{media=\"camera\"} 0\n",
+		"\nskillsage_rtp_retransmitted_packets_total{media=\"audio\"} 12\n",
+		"\nskillsage_leg_loss_ratio_bucket{direction=\"received\",le=\"0\"} 3\n", "\nskillsage_leg_loss_ratio_bucket{direction=\"received\",le=\"0.01\"} 4\n",
+		"\nskillsage_leg_loss_ratio_bucket{direction=\"received\",le=\"0.5\"} 4\n", "\nskillsage_leg_loss_ratio_bucket{direction=\"received\",le=\"+Inf\"} 5\n",
+		"\nskillsage_leg_loss_ratio_sum{direction=\"received\"} 0.75\n", "\nskillsage_leg_setup_seconds_bucket{le=\"0.15\"} 2\n",
+		"\nskillsage_connected_legs{candidate_type=\"prflx\",transport=\"udp\"} 3\n", "\nskillsage_connected_legs{candidate_type=\"host\",transport=\"tcp\"} 1\n",
+		"\nskillsage_connected_legs{candidate_type=\"host\",transport=\"udp\"} 0\n",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is missing in\n%s", want, body)
 		}
 	}
-	_, body = get(t, NewAdmin(&Health{}, fixedSignaling(f), nil, nil), "GET", "/metrics")
+	_, body = get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f)}), "GET", "http://127.0.0.1:9090/metrics")
 	if strings.Contains(body, "skillsage_legs ") {
 		t.Error("metrics of a relay that is not there")
+	}
+}
+
+// The manual speaks of metrics that exist.
+func TestManualNamesRealMetrics(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Relay: fixedRelay{}, Media: fixedMedia{}}), "GET", "http://127.0.0.1:9090/metrics")
+	exist := make(map[string]bool)
+	for _, line := range strings.Split(body, "\n") {
+		if name, ok := strings.CutPrefix(line, "# TYPE skillsage_"); ok {
+			exist[strings.Fields(name)[0]] = true
+		}
+	}
+	table := regexp.MustCompile(`(?m)^\| metric \| meaning \|\n(?:\|.*\n)+`).FindString(string(manual))
+	named := 0
+	for _, row := range strings.Split(table, "\n") {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+		for _, match := range regexp.MustCompile("`([a-z_]+)(\\{[a-z_, ]+\\})?`").FindAllStringSubmatch(cell, -1) {
+			if named++; !exist[match[1]] && match[1] != "events_refused_total" && match[1] != "events_dropped_total" {
+				t.Errorf("there is no metric %s", match[1])
+			}
+		}
+	}
+	for _, match := range regexp.MustCompile(`skillsage_([a-z_]+[a-z])`).FindAllStringSubmatch(string(manual), -1) {
+		name := strings.TrimSuffix(strings.TrimSuffix(match[1], "_bucket"), "_count")
+		if !exist[name] && name != "events_refused_total" {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+	if named < 40 {
+		t.Errorf("only %d metrics are found in the manual", named)
 	}
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,15 +16,18 @@ import (
 // SignalingStats is what the metrics need of signaling.Server.
 type SignalingStats interface{ Stats() signaling.Stats }
 
-// RelayStats is what the metrics need of sfu.Engine.
-type RelayStats interface{ Stats() sfu.Stats }
+// RelayStats is what the metrics and the debug page need of sfu.Engine.
+type RelayStats interface {
+	Stats() sfu.Stats
+	Totals() sfu.Totals
+	Snapshot(context.Context) ([]sfu.RoomStats, error)
+}
 
 // MediaStats is what the metrics need of network.Port.
 type MediaStats interface{ Stats() network.Stats }
 
-// NewAdmin is the handler of the operator's listener: /metrics and /healthz. relay and media are nil
-// without a media relay.
-func NewAdmin(health *Health, signaling SignalingStats, relay RelayStats, media MediaStats) http.Handler {
+// metricsHandler answers in the Prometheus format. relay and media are nil without a media relay.
+func metricsHandler(signaling SignalingStats, relay RelayStats, media MediaStats) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -31,24 +35,12 @@ func NewAdmin(health *Health, signaling SignalingStats, relay RelayStats, media 
 		signalingCollector{signaling},
 	)
 	if relay != nil {
-		registry.MustRegister(relayCollector{relay})
+		registry.MustRegister(relayCollector{relay}, streamCollector{relay})
 	}
 	if media != nil {
 		registry.MustRegister(mediaCollector{media})
 	}
-	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/healthz":
-			health.ServeHTTP(w, r)
-		case r.URL.Path == "/metrics":
-			if readOnly(w, r) {
-				metrics.ServeHTTP(w, r)
-			}
-		default:
-			http.NotFound(w, r)
-		}
-	})
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
 // metric is one time series of a snapshot of type S.

@@ -246,6 +246,9 @@ func (p *Port) Stats() PortStats {
 	}
 }
 
+// Feeds are the feeds ever made for the port. The slice must not be changed.
+func (p *Port) Feeds() []*Feed { return *p.feeds.Load() }
+
 // forget drops a closed buffer and the upstream that it fed.
 func (p *Port) forget(b *rtpBuffer) {
 	to := b.upstream.Load()

@@ -52,13 +52,21 @@ func (r *receiveStats) jitterDuration() time.Duration {
 	return time.Duration(r.jitter / float64(max(r.clockRate, 1)) * float64(time.Second))
 }
 
+// expected is how many packets were sent, by their sequence numbers.
+func (r *receiveStats) expected() uint64 {
+	if !r.sequence.started {
+		return 0
+	}
+	return r.sequence.highest - r.first + 1
+}
+
 // block fills a report block and starts the next interval. ok is false when
 // nothing has been received yet.
 func (r *receiveStats) block(ssrc uint32) (block rtcp.ReceptionReport, ok bool) {
 	if !r.sequence.started {
 		return block, false
 	}
-	expected := r.sequence.highest - r.first + 1
+	expected := r.expected()
 	lost := int64(expected) - int64(r.received)
 	expectedNow := expected - r.expectedBefore
 	lostNow := int64(expectedNow) - int64(r.received-r.receivedBefore)

@@ -65,9 +65,6 @@ func NewSource(opts SourceOptions) *Source {
 	return s
 }
 
-// IsScreen tells whether it is a shared screen.
-func (s *Source) IsScreen() bool { return s.limits == &screenKeyLimits }
-
 // Kind is audio or video.
 func (s *Source) Kind() webrtc.RTPCodecType { return s.kind }
 

@@ -13,6 +13,8 @@ type UpstreamStats struct {
 	Malformed  uint64 // not RTP, or with a payload type that was not negotiated
 	Unassigned uint64 // dropped because the upstream carries no source (yet)
 	Lost       uint64 // found missing; repaired ones among them
+	Expected   uint64 // sent by their numbers, without retransmissions (RFC 3550 appendix A.3)
+	Arrived    uint64 // of Expected; late ones count, duplicates twice
 	NACKed     uint64 // requests for single packets sent
 	GivenUp    uint64 // missing packets that were given up
 	PLIs       uint64 // key frame requests sent

@@ -162,6 +162,8 @@ func (u *Upstream) Stats() UpstreamStats {
 func (u *Upstream) addStats(sum *UpstreamStats) {
 	u.mu.Lock()
 	sum.Jitter = max(sum.Jitter, u.receive.jitterDuration())
+	sum.Expected += u.receive.expected()
+	sum.Arrived += u.receive.received
 	u.mu.Unlock()
 	c := &u.counters
 	sum.Packets += c.packets.Load()

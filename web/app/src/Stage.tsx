@@ -3,6 +3,8 @@ import { Alone } from './Alone';
 import { Icon } from './Icon';
 import type { Invitation } from './invitation';
 import type { Person } from './people';
+import { Quality, QualityWord } from './Quality';
+import { ownQuality, qualityOf, type QualityView } from './quality';
 import { Video } from './Video';
 
 interface StageProps {
@@ -24,7 +26,10 @@ export function Stage({ call, people, invitation, speaker, onBlocked }: StagePro
           {screens.map(({ id, name, screen }) => (
             <figure className="tile screen" key={id}>
               <Video stream={screen} label={`${name}’s screen`} speaker={speaker} onBlocked={onBlocked} />
-              <figcaption>{name}’s screen</figcaption>
+              <figcaption>
+                {name}’s screen
+                <QualityMark quality={qualityOf(name, call.connectionQuality[`${id}-screen`])} />
+              </figcaption>
               <FullScreenButton />
             </figure>
           ))}
@@ -34,7 +39,13 @@ export function Stage({ call, people, invitation, speaker, onBlocked }: StagePro
       {people.length > 0 && (
         <div className="cameras">
           {people.map((person) => (
-            <PersonTile key={person.id} person={person} speaker={speaker} onBlocked={onBlocked} />
+            <PersonTile
+              key={person.id}
+              person={person}
+              quality={qualityOf(person.name, call.connectionQuality[person.id])}
+              speaker={speaker}
+              onBlocked={onBlocked}
+            />
           ))}
         </div>
       )}
@@ -43,7 +54,12 @@ export function Stage({ call, people, invitation, speaker, onBlocked }: StagePro
   );
 }
 
-function PersonTile({ person, speaker, onBlocked }: { person: Person } & Pick<StageProps, 'speaker' | 'onBlocked'>) {
+interface PersonTileProps extends Pick<StageProps, 'speaker' | 'onBlocked'> {
+  person: Person;
+  quality: QualityView | null;
+}
+
+function PersonTile({ person, quality, speaker, onBlocked }: PersonTileProps) {
   const { name, camera, state } = person;
   const note =
     state === 'connected' ? null : state === 'disconnected' || state === 'failed' ? 'Reconnecting…' : 'Connecting…';
@@ -59,8 +75,22 @@ function PersonTile({ person, speaker, onBlocked }: { person: Person } & Pick<St
           {note}
         </span>
       )}
-      <figcaption>{name}</figcaption>
+      <figcaption>
+        {name}
+        <QualityMark quality={note ? null : quality} />
+      </figcaption>
     </figure>
+  );
+}
+
+/** The sign, and words where it is bad; nothing while nothing is known. */
+function QualityMark({ quality }: { quality: QualityView | null }) {
+  if (!quality) return null;
+  return (
+    <>
+      <Quality quality={quality} />
+      <QualityWord quality={quality} />
+    </>
   );
 }
 
@@ -82,6 +112,7 @@ function OwnTile({ call }: { call: UseWebRTC }) {
             <span className="visually-hidden">, muted</span>
           </>
         )}
+        <QualityMark quality={ownQuality(call.connectionQuality)} />
       </figcaption>
     </figure>
   );

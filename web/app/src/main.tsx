@@ -4,6 +4,7 @@ import { App } from './App';
 import './styles/base.css';
 import './styles/lobby.css';
 import './styles/call.css';
+import './styles/quality.css';
 import './styles/panels.css';
 
 const root = document.getElementById('root');

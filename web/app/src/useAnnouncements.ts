@@ -1,6 +1,15 @@
 import { useEffect, useRef, type RefObject } from 'react';
 import type { ChatMessage, UseWebRTC } from '@skillsage/hook';
 import type { Person } from './people';
+import { ownQuality, qualityOf, type QualityView } from './quality';
+
+const isBad = (quality: QualityView | null) => quality?.level === 'poor' || quality?.level === 'lost';
+
+/** Whose connection is bad, as a sentence begins. */
+function badConnections(call: UseWebRTC, people: Person[]): string[] {
+  const all = [ownQuality(call.connectionQuality), ...people.map(({ id, name }) => qualityOf(name, call.connectionQuality[id]))];
+  return all.filter((quality) => isBad(quality)).map((quality) => quality?.whose ?? '');
+}
 
 /** Says into a live region what a screen reader should hear about: people, screens, messages. */
 export function useAnnouncements(
@@ -10,11 +19,12 @@ export function useAnnouncements(
   chatOpen: boolean,
 ): RefObject<HTMLDivElement | null> {
   const region = useRef<HTMLDivElement>(null);
-  const before = useRef({ people, messages: messages.length, phase: call.phase });
+  const bad = badConnections(call, people).join('\n');
+  const before = useRef({ people, messages: messages.length, phase: call.phase, bad });
 
   useEffect(() => {
     const last = before.current;
-    before.current = { people, messages: messages.length, phase: call.phase };
+    before.current = { people, messages: messages.length, phase: call.phase, bad };
     const sentences: string[] = [];
     for (const person of people) {
       const earlier = last.people.find(({ id }) => id === person.id);
@@ -25,13 +35,16 @@ export function useAnnouncements(
     for (const person of last.people) {
       if (!people.some(({ id }) => id === person.id)) sentences.push(`${person.name} left.`);
     }
+    for (const whose of bad.split('\n')) {
+      if (whose && !last.bad.split('\n').includes(whose)) sentences.push(`${whose} is poor.`);
+    }
     if (last.phase === 'reconnecting' && call.phase === 'online') sentences.push('Connected again.');
     const message = messages.at(-1);
     if (message && !message.isOwn && messages.length > last.messages && !chatOpen) {
       sentences.push(`Message from the ${message.sender}: ${message.content}`);
     }
     if (sentences.length > 0 && region.current) region.current.textContent = sentences.join(' ');
-  }, [call.phase, people, messages, chatOpen]);
+  }, [call.phase, people, messages, chatOpen, bad]);
 
   return region;
 }

@@ -206,6 +206,50 @@ test('a broken connection is told, and the call goes on', async () => {
   await plays(candidate, '.tile.camera video');
 });
 
+test('each tile shows how that person’s connection does, in words when it is poor', async () => {
+  const recruiter = await join('quality', 'recruiter');
+  await join('quality', 'candidate');
+  await plays(recruiter, '.tile.camera video');
+  assert.equal(await recruiter.$('.quality'), null);
+  const sockets = await server.io.in('quality').fetchSockets();
+  const tell = (quality, peerQuality) => {
+    for (const { id } of sockets) {
+      const userId = sockets.find((other) => other.id !== id).id;
+      const figures = { rtt: 31.4, lossUp: 0, lossDown: 0.052, bitrateUp: 940_000, bitrateDown: 1_260_000, transport: 'udp', candidateType: 'prflx', estimate: null };
+      server.io.to(id).emit('connection-quality', [{ userId, isScreenShare: false, quality, peerQuality, ...figures }]);
+    }
+  };
+  const names = () => recruiter.$$eval('.quality', (marks) => marks.map((mark) => mark.ariaLabel));
+  tell('good', 'fair');
+  await recruiter.waitForSelector('.tile.own .quality.good');
+  assert.deepEqual(await names(), ['Candidate’s connection: fair', 'Your connection: good']);
+  assert.equal(await recruiter.$('.quality-word'), null);
+
+  const told = () => recruiter.$$eval('.quality-details:not([hidden])', (all) => all.map((details) => details.innerText.replaceAll(/\s+/g, ' ')));
+  await recruiter.hover('.tile.camera .quality');
+  assert.deepEqual(await told(), ['Candidate’s connection: fair You receive 1.3 Mbit/s, 5.2 % lost You send 940 kbit/s, nothing lost']);
+  await recruiter.mouse.move(1, 1);
+  assert.deepEqual(await told(), []);
+  await recruiter.focus('.tile.own .quality');
+  assert.deepEqual(await told(), ['Your connection: good Receiving 1.3 Mbit/s, 5.2 % lost Sending 940 kbit/s, nothing lost Round trip to the server 31 ms Path UDP']);
+  const box = await recruiter.$eval('.quality-details:not([hidden])', (details) => details.getBoundingClientRect().toJSON());
+  assert.ok(box.left >= 0 && box.right <= 1280 && box.top >= 0 && box.bottom <= 800, JSON.stringify(box));
+  await recruiter.keyboard.press('Escape');
+  assert.deepEqual(await told(), []);
+
+  tell('poor', 'lost');
+  const words = () => recruiter.$$eval('.quality-word', (all) => all.map((word) => word.innerText));
+  await recruiter.waitForSelector('.tile.own .quality-word');
+  assert.deepEqual(await words(), ['Connection interrupted', 'Poor connection']);
+  await recruiter.setViewport({ width: 360, height: 640 });
+  const cut = await recruiter.$$eval('.tile figcaption', (all) => all.filter((caption) => caption.scrollWidth > caption.clientWidth).map((caption) => caption.innerText));
+  assert.deepEqual(cut, []);
+  await until(recruiter, 'the announcement', () => document.querySelector('[role=status]').textContent.includes('Your connection is poor.'));
+  tell('good', 'good');
+  await gone(recruiter, '.quality-word');
+  assert.deepEqual(recruiter.errors, []);
+});
+
 test('when the server ends the session the page says so', async () => {
   const page = await join('ended', 'recruiter');
   await says(page, 'You’re the only one here');

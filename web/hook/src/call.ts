@@ -2,7 +2,7 @@ import { LocalMedia } from './local-media.js';
 import { readMediaPath, type MediaPath } from './media-path.js';
 import { OwnTracks } from './own-tracks.js';
 import { Peer } from './peer.js';
-import type { CandidateMessage, Participants, SignalingSocket, SignalMessage, UnsupportedMedia, UserRole } from './protocol.js';
+import type { CandidateMessage, ConnectionQuality, Participants, SignalingSocket, SignalMessage, UnsupportedMedia, UserRole } from './protocol.js';
 import { RoomLink, type RoomLinkOptions } from './room-link.js';
 import { ScreenCapture } from './screen-capture.js';
 import { Store } from './store.js';
@@ -49,6 +49,8 @@ export interface CallState {
   error: string | null;
   /** What cannot be shown of whom, because both browsers share no format for it. */
   unsupported: readonly UnsupportedMedia[];
+  /** How the connections do, by the keys of `remoteStreams`; empty where the server does not tell. */
+  connectionQuality: Record<string, ConnectionQuality>;
   mediaPath: MediaPath | null;
   /** The socket of the call, for whatever else the page sends; null outside the room. */
   socket: SignalingSocket | null;
@@ -77,6 +79,7 @@ const INITIAL: CallState = {
   peerStates: {},
   error: null,
   unsupported: [],
+  connectionQuality: {},
   mediaPath: null,
   socket: null,
 };
@@ -139,7 +142,7 @@ export class Call {
       },
       interrupted: (message) => {
         const { phase } = this.store.getSnapshot();
-        this.store.set({ ...(phase === 'online' ? { phase: 'reconnecting' } : {}), error: message });
+        this.store.set({ ...(phase === 'online' ? { phase: 'reconnecting' } : {}), error: message, connectionQuality: {} });
       },
       refused: (message) => this.#leave('refused', message),
       ended: () => this.#leave('ended', null),
@@ -155,6 +158,10 @@ export class Call {
       },
       unsupported: (media) => {
         this.store.set({ unsupported: [...this.#supportedBy(media.userId, media), media] });
+      },
+      quality: (connections) => {
+        const told = connections.map((one): [string, ConnectionQuality] => [qualityKey(one), one]);
+        this.store.set({ connectionQuality: this.#presentOf(Object.fromEntries(told)) });
       },
       iceServers: (servers) => {
         if (!this.#options.iceServers) this.#iceServers = servers;
@@ -381,13 +388,24 @@ export class Call {
       if (peer.camera?.engaged) peerStates[peer.id] = peer.camera.state;
     }
     const isConnected = Object.values(peerStates).includes('connected');
+    const connectionQuality = this.#presentOf(before.connectionQuality);
     this.store.set({
       isConnected,
       remoteStreams: sameEntries(before.remoteStreams, remoteStreams) ? before.remoteStreams : remoteStreams,
       peerStates: sameEntries(before.peerStates, peerStates) ? before.peerStates : peerStates,
+      connectionQuality: sameEntries(before.connectionQuality, connectionQuality) ? before.connectionQuality : connectionQuality,
       ...(isConnected ? {} : { mediaPath: null }),
     });
     if (isConnected && !before.isConnected) void this.#lookUpPath();
+  }
+
+  /** Without the connections that are not there any more. */
+  #presentOf(quality: Record<string, ConnectionQuality>): Record<string, ConnectionQuality> {
+    const present = Object.entries(quality).filter(([, { userId, isScreenShare }]) => {
+      const peer = this.#peers.get(userId);
+      return isScreenShare ? peer?.screenIn || peer?.screenOut : peer?.camera;
+    });
+    return Object.fromEntries(present);
   }
 
   async #lookUpPath(): Promise<void> {
@@ -399,6 +417,10 @@ export class Call {
       this.store.set({ mediaPath: path });
     }
   }
+}
+
+function qualityKey({ userId, isScreenShare }: ConnectionQuality): string {
+  return isScreenShare ? `${userId}-screen` : userId;
 }
 
 function sameEntries<Value>(a: Record<string, Value>, b: Record<string, Value>): boolean {

@@ -13,4 +13,12 @@ export { ScreenCapture } from './screen-capture.js';
 export { SharedRoom, type Pad, type SharedRoomState } from './shared-room.js';
 export { moveCaret } from './merge-text.js';
 export type { MediaPath } from './media-path.js';
-export type { ChatMessage, Participants, SignalingSocket, UnsupportedMedia, UserRole } from './protocol.js';
+export type {
+  ChatMessage,
+  ConnectionQuality,
+  Participants,
+  QualityLevel,
+  SignalingSocket,
+  UnsupportedMedia,
+  UserRole,
+} from './protocol.js';

@@ -63,6 +63,34 @@ export interface UnsupportedMedia {
   reason: string;
 }
 
+/** How a connection does, from the best on; lost: it cannot be reached at present. */
+export type QualityLevel = 'good' | 'fair' | 'poor' | 'lost';
+
+/**
+ * `connection-quality`: how the own connection with one person does, as a relay measures it. Up is
+ * from here to the server; null is what is not known.
+ */
+export interface ConnectionQuality {
+  userId: string;
+  isScreenShare: boolean;
+  quality: QualityLevel;
+  /** The other person's own connection with the server. */
+  peerQuality: QualityLevel | null;
+  /** Round trip to the server, ms. */
+  rtt: number | null;
+  /** Packets lost on the way, 0 to 1; most of them are repaired. */
+  lossUp: number | null;
+  lossDown: number | null;
+  /** bit/s */
+  bitrateUp: number;
+  bitrateDown: number;
+  transport: 'udp' | 'tcp';
+  /** The ICE candidate in use at this end: `host`, `srflx`, `prflx` or `relay`. */
+  candidateType: string;
+  /** What can be received at least, bit/s. */
+  estimate: number | null;
+}
+
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- socket.io-client types its listeners so
 export type Listener = (...args: any[]) => void;
 

@@ -1,6 +1,7 @@
 import { io } from 'socket.io-client';
 import type {
   CandidateMessage,
+  ConnectionQuality,
   JoinAck,
   Listener,
   Participants,
@@ -42,8 +43,12 @@ export interface RoomLinkHandlers {
   candidate: (message: CandidateMessage) => void;
   screenStatus: (id: string, isSharing: boolean) => void;
   unsupported: (media: UnsupportedMedia) => void;
+  quality: (connections: ConnectionQuality[]) => void;
   iceServers: (servers: RTCIceServer[]) => void;
 }
+
+/** Words that a later server may add are not understood. */
+const LEVELS: readonly unknown[] = ['good', 'fair', 'poor', 'lost'];
 
 /** Messages kept through a break, for a session that goes on afterwards. */
 const MAX_KEPT = 512;
@@ -134,6 +139,9 @@ export class RoomLink {
     });
     this.#on('media-unsupported', (media: UnsupportedMedia) => {
       if (typeof media?.userId === 'string') handlers.unsupported(media);
+    });
+    this.#on('connection-quality', (connections: ConnectionQuality[]) => {
+      if (Array.isArray(connections)) handlers.quality(connections.filter((one) => LEVELS.includes(one?.quality)));
     });
     this.#on('ice-servers', (servers: { iceServers?: RTCIceServer[] } | RTCIceServer[]) => {
       const list = Array.isArray(servers) ? servers : servers?.iceServers;

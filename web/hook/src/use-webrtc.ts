@@ -33,6 +33,8 @@ export interface UseWebRTC {
   /** The connection with each person who takes part in the call. */
   peerStates: CallState['peerStates'];
   mediaPath: MediaPath | null;
+  /** How the connections do, by the keys of `remoteStreams`; empty where the server does not tell. */
+  connectionQuality: CallState['connectionQuality'];
   /** What cannot be shown of whom, because both browsers share no format for it. */
   unsupported: CallState['unsupported'];
   /** The call's own socket, for further events; null before the start. */
@@ -123,6 +125,7 @@ export function useWebRTC(
     selfId: state.selfId,
     peerStates: state.peerStates,
     mediaPath: state.mediaPath,
+    connectionQuality: state.connectionQuality,
     unsupported: state.unsupported,
     socket: state.socket,
     localMedia,

@@ -171,6 +171,42 @@ test('what the browsers share no format for is told, once for each kind, until t
   assert.deepEqual(recruiter.state().unsupported.map(({ userId }) => userId), [other.id]);
 });
 
+test('how the connections do is told by the keys of the streams, for those who are there', async () => {
+  const recruiter = await room.member('recruiter');
+  const far = await room.socket('candidate');
+  await until('the call', () => far.of('signal').length === 1);
+  far.socket.emit('signal', signal(recruiter.id, 'answer', sdp()));
+  far.socket.emit('signal', { ...signal(recruiter.id, 'offer', sdp({ name: 'screen', media: ['video'] })), isScreenShare: true });
+  await until('both connections', () => recruiter.connections.length === 2);
+  const tell = (connections) => room.io.to(recruiter.id).emit('connection-quality', connections);
+  const one = (userId, quality, isScreenShare = false) => ({ userId, quality, isScreenShare, peerQuality: 'fair', rtt: 20, bitrateUp: 1 });
+  tell([one(far.id, 'good'), one(far.id, 'poor', true), one('gone', 'good')]);
+  await until('the figures', () => recruiter.state().connectionQuality[far.id]);
+  const { connectionQuality } = recruiter.state();
+  assert.deepEqual(Object.keys(connectionQuality), [far.id, `${far.id}-screen`]);
+  assert.deepEqual(connectionQuality[far.id], one(far.id, 'good'));
+  assert.equal(connectionQuality[`${far.id}-screen`].quality, 'poor');
+  // What is no list, or of a later server, does no harm.
+  for (const odd of [null, {}, 'x', [null, 7, one(far.id, 'splendid')]]) tell(odd);
+  await until('the last of it', () => Object.keys(recruiter.state().connectionQuality).length === 0);
+  tell([one(far.id, 'lost')]);
+  await until('new figures', () => recruiter.state().connectionQuality[far.id]?.quality === 'lost');
+  far.socket.disconnect();
+  await until('the leaver gone', () => !recruiter.state().participants[far.id]);
+  assert.deepEqual(recruiter.state().connectionQuality, {});
+});
+
+test('figures of before a break are not shown after it', async () => {
+  const recruiter = await room.member('recruiter');
+  const far = await room.socket('candidate');
+  await until('the call', () => far.of('signal').length === 1);
+  room.io.to(recruiter.id).emit('connection-quality', [{ userId: far.id, quality: 'good', isScreenShare: false }]);
+  await until('the figures', () => recruiter.state().connectionQuality[far.id]);
+  room.io.sockets.sockets.get(recruiter.id).conn.close();
+  await until('the break', () => recruiter.state().phase === 'reconnecting');
+  assert.deepEqual(recruiter.state().connectionQuality, {});
+});
+
 test('silent sockets of the same person are nobody', async () => {
   const recruiter = await room.member('recruiter');
   await room.socket('candidate');
