@@ -22,6 +22,7 @@ type floorLoad struct {
 	profile  srtp.ProtectionProfile
 	all      []*floorRoom
 	measured atomic.Bool
+	begun    chan struct{}
 	done     chan struct{}
 	pacers   sync.WaitGroup
 }
@@ -40,7 +41,7 @@ type floorViewer struct {
 
 // connectFloor hands the plan to the floor program.
 func connectFloor(p *process, r row, profile srtp.ProtectionProfile) (*floorLoad, error) {
-	load := &floorLoad{row: r, profile: profile, done: make(chan struct{})}
+	load := &floorLoad{row: r, profile: profile, begun: make(chan struct{}), done: make(chan struct{})}
 	plan := floorPlan{Profile: profile}
 	loopback := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
 	for i := range r.rooms {
@@ -74,10 +75,16 @@ func connectFloor(p *process, r row, profile srtp.ProtectionProfile) (*floorLoad
 	if err != nil {
 		return load, err
 	}
-	for _, room := range load.all {
+	for i, room := range load.all {
 		if room.conn, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(addr)); err != nil {
 			return load, err
 		}
+		send, err := room.sender(i, load)
+		if err != nil {
+			return load, err
+		}
+		load.pacers.Go(func() { pace(r.perRoom(), load.begun, load.done, send) })
+		time.Sleep(burst / time.Duration(r.rooms)) // their ticks are spread
 	}
 	return load, nil
 }
@@ -101,16 +108,8 @@ func (v *floorViewer) watch(state *srtp.Context, ssrc uint32) {
 	}
 }
 
-func (l *floorLoad) start(context.Context) error {
-	for i, r := range l.all {
-		send, err := r.sender(i, l)
-		if err != nil {
-			return err
-		}
-		l.pacers.Go(func() {
-			pace(l.row.perRoom(), burst*time.Duration(i)/time.Duration(len(l.all)), l.done, send)
-		})
-	}
+func (l *floorLoad) begin(context.Context) error {
+	close(l.begun)
 	return nil
 }
 

@@ -45,6 +45,7 @@ type rooms struct {
 	row      row
 	all      []*room
 	measured atomic.Bool
+	begun    chan struct{}
 	done     chan struct{}
 	pacers   sync.WaitGroup
 }
@@ -55,7 +56,7 @@ func connect(ctx context.Context, url string, r row) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	load := &rooms{row: r, done: make(chan struct{})}
+	load := &rooms{row: r, begun: make(chan struct{}), done: make(chan struct{})}
 	for i := range r.rooms {
 		room := &room{name: fmt.Sprintf("bench-%d", i), api: api, picture: newPicture(r.perRoom()), changed: make(chan struct{}, 1)}
 		load.all = append(load.all, room)
@@ -72,6 +73,7 @@ func connect(ctx context.Context, url string, r row) (*rooms, error) {
 		if err := room.awaitConnected(ctx); err != nil {
 			return load, err
 		}
+		load.pacers.Go(func() { pace(r.perRoom(), load.begun, load.done, room.sender(&load.measured)) })
 	}
 	return load, nil
 }
@@ -101,13 +103,9 @@ func (r *room) awaitConnected(ctx context.Context) error {
 
 func (l *rooms) legs() int { return 2 * l.row.rooms * l.row.viewers }
 
-// start lets the publishers send, and waits until every viewer sees something.
-func (l *rooms) start(ctx context.Context) error {
-	for i, r := range l.all {
-		l.pacers.Go(func() {
-			pace(l.row.perRoom(), burst*time.Duration(i)/time.Duration(len(l.all)), l.done, r.sender(&l.measured))
-		})
-	}
+// begin lets the publishers send at their rate, and waits until every viewer sees something.
+func (l *rooms) begin(ctx context.Context) error {
+	close(l.begun)
 	for {
 		blind := 0
 		for _, v := range l.viewers() {

@@ -65,7 +65,7 @@ func exit(err error) {
 
 // load is what sends to a server and watches what comes back.
 type load interface {
-	start(context.Context) error
+	begin(context.Context) error
 	setMeasured(bool)
 	viewers() []*tally
 	sent() int // measured packets that viewers should have got
@@ -194,7 +194,7 @@ func (o options) measure(p *process, r row, l load) (res result, err error) {
 	for _, t := range l.viewers() {
 		t.expect(int(r.perRoom()*o.window.Seconds()*1.5) + 100)
 	}
-	err = l.start(ctx)
+	err = l.begin(ctx)
 	if err == nil {
 		time.Sleep(o.warm)
 		server, host, own, begin := p.cpu(), busy(serverCPU), ownCPU(), time.Now()

@@ -89,14 +89,16 @@ func (p *picture) next(payload []byte) (timestamp uint32, marker bool) {
 	return p.timestamp, marker
 }
 
-// pace calls send as often as rate (packets/s) demands until done is closed, in
-// bursts. A pacer that falls behind sends what it owes, up to maxCatchUp.
-func pace(rate float64, delay time.Duration, done <-chan struct{}, send func()) {
-	select {
-	case <-time.After(delay):
-	case <-done:
-		return
-	}
+// idleRate is what a publisher sends before the load begins, in packets/s: a
+// camera that sends nothing counts as a dead one.
+const idleRate = 2.0
+
+// pace calls send until done is closed, in bursts: as often as rate (packets/s)
+// demands once begun is closed, idly before. A pacer that falls behind sends what it
+// owes, up to maxCatchUp.
+func pace(rate float64, begun, done <-chan struct{}, send func()) {
+	full := rate
+	rate = idleRate
 	ticker := time.NewTicker(burst)
 	defer ticker.Stop()
 	owed, last := 0.0, time.Now()
@@ -104,6 +106,8 @@ func pace(rate float64, delay time.Duration, done <-chan struct{}, send func()) 
 		select {
 		case <-done:
 			return
+		case <-begun:
+			rate, begun = full, nil
 		case now := <-ticker.C:
 			owed = min(owed+rate*now.Sub(last).Seconds(), rate*maxCatchUp.Seconds()+1)
 			last = now
