@@ -18,6 +18,7 @@ import (
 
 type options struct {
 	binary string
+	self   string // this program, which is the floor program too
 	window time.Duration
 	warm   time.Duration
 	rounds int
@@ -46,6 +47,9 @@ func main() {
 	rate := flag.Float64("rate", 0, "another rate for that row, forwarded packets per second")
 	flag.Parse()
 	exit(pinSelf())
+	self, err := os.Executable()
+	exit(err)
+	o.self = self
 	rows := standardRows
 	if *one > 0 && *one <= len(rows) {
 		rows = rows[*one-1 : *one]
@@ -77,6 +81,7 @@ type load interface {
 type result struct {
 	perPacket time.Duration // CPU of the server
 	rate      float64       // forwarded packets per second
+	sent      int           // packets that should have arrived
 	lost      int
 	again     int
 	p50, p99  uint32  // µs
@@ -125,11 +130,7 @@ func run(o options, rows []row) error {
 }
 
 func measureFloor(o options, r row, profile srtp.ProtectionProfile) (result, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return result{}, err
-	}
-	p, err := launch(o.cpu(), self, "floor")
+	p, err := launch(o.cpu(), o.self, "floor")
 	if err != nil {
 		return result{}, err
 	}
@@ -194,31 +195,33 @@ func (o options) measure(p *process, r row, l load) (res result, err error) {
 	for _, t := range l.viewers() {
 		t.expect(int(r.perRoom()*o.window.Seconds()*1.5) + 100)
 	}
-	err = l.begin(ctx)
-	if err == nil {
-		time.Sleep(o.warm)
-		server, host, own, begin := p.cpu(), busy(serverCPU), ownCPU(), time.Now()
-		l.setMeasured(true)
-		time.Sleep(o.window)
-		l.setMeasured(false)
-		server, host, own = p.cpu()-server, busy(serverCPU)-host, ownCPU()-own
-		took := time.Since(begin)
-		time.Sleep(500 * time.Millisecond) // for what is repaired
-		sent := l.sent()
-		res.perPacket = server / time.Duration(max(1, sent))
-		res.rate = float64(sent) / took.Seconds()
-		res.other = max(0, (host-server).Seconds()/took.Seconds())
-		res.loadBusy = own.Seconds() / took.Seconds()
-		res.lost = sent
+	if err := l.begin(ctx); err != nil {
+		l.stop()
+		return res, err
 	}
+	time.Sleep(o.warm)
+	server, host, own, begin := p.cpu(), busy(serverCPU), ownCPU(), time.Now()
+	l.setMeasured(true)
+	time.Sleep(o.window)
+	l.setMeasured(false)
+	server, host, own = p.cpu()-server, busy(serverCPU)-host, ownCPU()-own
+	took := time.Since(begin)
+	time.Sleep(500 * time.Millisecond) // for what is repaired
 	l.stop()
+	res.sent = l.sent()
+	res.perPacket = server / time.Duration(max(1, res.sent))
+	res.rate = float64(res.sent) / took.Seconds()
+	res.other = max(0, (host-server).Seconds()/took.Seconds())
+	res.loadBusy = own.Seconds() / took.Seconds()
+	res.lost = res.sent
 	for _, t := range l.viewers() {
-		res.lost -= t.count
-		res.again += t.again
+		count, again := t.counts()
+		res.lost -= count
+		res.again += again
 	}
 	p50p99 := percentiles(l.viewers(), 0.5, 0.99)
 	res.p50, res.p99 = p50p99[0], p50p99[1]
-	return res, err
+	return res, nil
 }
 
 // marks say what makes a figure doubtful.

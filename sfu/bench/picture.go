@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -118,17 +119,21 @@ func pace(rate float64, begun, done <-chan struct{}, send func()) {
 	}
 }
 
-// tally is what one viewer received. add belongs to one goroutine; the rest may
-// be called when the measurement is over.
+// tally is what one viewer received. Safe for concurrent use.
 type tally struct {
-	any     atomic.Uint64 // packets ever
-	seen    []uint64      // bits by number
+	any atomic.Uint64 // packets ever
+
+	mu      sync.Mutex // guards the rest
+	seen    []uint64   // bits by number
 	count   int
 	again   int      // received more than once
 	latency []uint32 // µs
 }
 
+// expect makes room for n packets.
 func (t *tally) expect(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.seen = make([]uint64, n/64+1)
 	t.latency = make([]uint32, 0, n)
 }
@@ -138,6 +143,8 @@ func (t *tally) add(s stamp) {
 	if !s.measured {
 		return
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	word, bit := int(s.number/64), uint64(1)<<(s.number%64)
 	if word >= len(t.seen) {
 		return
@@ -153,11 +160,20 @@ func (t *tally) add(s stamp) {
 	}
 }
 
+// counts are the packets that came, and how many of them came again.
+func (t *tally) counts() (count, again int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.count, t.again
+}
+
 // percentiles are those of all latencies together, in µs.
 func percentiles(tallies []*tally, which ...float64) []uint32 {
 	var all []uint32
 	for _, t := range tallies {
+		t.mu.Lock()
 		all = append(all, t.latency...)
+		t.mu.Unlock()
 	}
 	slices.Sort(all)
 	out := make([]uint32, len(which))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -107,7 +106,7 @@ func startServer(cpu int, binary string) (*process, error) {
 		free.Close()
 	}
 	p, err := launch(cpu, binary, "--server.address", "127.0.0.1", "--server.port", ports[0], "--admin.listen", "127.0.0.1:"+ports[1],
-		"--relay.mode", "relay", "--network.addresses", "127.0.0.1", "--log.level", cmp.Or(os.Getenv("BENCH_LOG"), "warn"))
+		"--relay.mode", "relay", "--network.addresses", "127.0.0.1", "--log.level", "warn")
 	if err != nil {
 		return nil, err
 	}
