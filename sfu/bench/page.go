@@ -13,6 +13,7 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/logging"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -44,19 +45,21 @@ func newAPI() (*webrtc.API, error) {
 	}, webrtc.RTPCodecTypeAudio); err != nil {
 		return nil, err
 	}
+	silent := logging.NewDefaultLoggerFactory() // connections that end are no news
+	silent.DefaultLogLevel = logging.LogLevelDisabled
 	registry := &interceptor.Registry{}
 	for _, configure := range []func() error{
 		func() error { return webrtc.ConfigureNack(codecs, registry) },
 		func() error { return webrtc.ConfigureRTCPReports(registry) },
 		func() error { return webrtc.ConfigureTWCCHeaderExtensionSender(codecs, registry) },
-		func() error { return webrtc.ConfigureTWCCSender(codecs, registry) },
+		func() error {
+			return webrtc.ConfigureTWCCSenderWithOptions(codecs, registry, twcc.WithLoggerFactory(silent))
+		},
 	} {
 		if err := configure(); err != nil {
 			return nil, err
 		}
 	}
-	silent := logging.NewDefaultLoggerFactory()
-	silent.DefaultLogLevel = logging.LogLevelDisabled
 	settings := webrtc.SettingEngine{LoggerFactory: silent}
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
