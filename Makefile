@@ -70,8 +70,9 @@ lint: web/node_modules/.stamp e2e/node_modules/.stamp ## gofmt, go vet, staticch
 fuzz: ## every fuzz test for FUZZTIME (10s)
 	@GO=$(GO) scripts/fuzz $(FUZZTIME)
 
-bench: build ## benchmarks of the Go packages, and the signaling beside a Node socket.io server
+bench: build ## benchmarks of the Go packages; media beside a floor program; signaling beside a Node socket.io server
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	@scripts/bench-media
 	@scripts/bench-signaling
 
 notices: web/node_modules/.stamp ## write THIRD_PARTY_NOTICES.md anew

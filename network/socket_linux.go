@@ -159,7 +159,7 @@ func (s *socket) fill() error {
 
 // recvmmsg is called by the poller until it returns true.
 func (s *socket) recvmmsg(fd uintptr) bool {
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
 	s.in.errno = errno
 	if errno == 0 {
 		s.in.n = int(n)
@@ -254,7 +254,7 @@ func (s *socket) sendBatch(packets []packet) {
 }
 
 func (s *socket) sendmmsg(fd uintptr) bool {
-	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out.headers[s.out.sent])),
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out.headers[s.out.sent])),
 		uintptr(s.out.n-s.out.sent), unix.MSG_DONTWAIT, 0, 0)
 	switch errno {
 	case 0:

@@ -10,10 +10,16 @@ import (
 const (
 	reportInterval = int64(1e9)   // between receiver reports
 	twccInterval   = int64(100e6) // between transport-wide feedback packets
+	reportGrid     = int64(25e6)  // what is sent at intervals is sent at multiples of this
 	reporterIdle   = int64(5e9)   // when there is nothing to wait for
 	maxReports     = 31           // report blocks of one packet (RFC 3550 section 6.4.2)
 	maxSenders     = 8            // sender reports of one compound, so that it fits a datagram
 )
+
+// together moves a deadline to the next of a few instants that all ports share, so that
+// those that are due at about the same time cost one wake-up and leave in one
+// system call.
+func together(at int64) int64 { return (at + reportGrid - 1) / reportGrid * reportGrid }
 
 // report is the reporter's goroutine. It wakes when it is poked and when
 // something it knows of is due.
@@ -100,7 +106,7 @@ func (p *Port) sendReceiverReport(now int64) (next int64) {
 	}
 	// RFC 3550 section 6.2: spread by a random factor, so that reports of many
 	// connections don't fall together.
-	p.nextReport = now + reportInterval*9/10 + rand.Int64N(reportInterval/5)
+	p.nextReport = together(now + reportInterval*9/10 + rand.Int64N(reportInterval/5))
 	report := &rtcp.ReceiverReport{SSRC: p.ssrc}
 	for _, u := range upstreams {
 		if block, ok := u.receptionReport(now); ok && len(report.Reports) < maxReports {
@@ -137,7 +143,7 @@ func (p *Port) recordArrival(ssrc uint32, number uint16, now int64) {
 	p.twcc.Record(ssrc, number, now/1000)
 	idle := p.twccNext == 0
 	if idle {
-		p.twccNext = now + twccInterval
+		p.twccNext = together(now + twccInterval)
 	}
 	p.twccMu.Unlock()
 	if idle {
@@ -156,7 +162,7 @@ func (p *Port) sendTransportFeedback(now int64) (next int64) {
 	var packets []rtcp.Packet
 	if p.twccHeld > 0 {
 		packets = p.twcc.BuildFeedbackPacket()
-		p.twccNext = now + twccInterval
+		p.twccNext = together(now + twccInterval)
 	} else {
 		p.twccNext = 0
 	}
