@@ -45,7 +45,9 @@ type client struct {
 	calls   bool         // it calls newcomers with its running share, too
 	link    *impair.Link // its line, nil for none of its own
 	media   netip.AddrPort
-	inbox   chan func()
+	away    time.Duration // each way between it and the signaling
+	inbox   chan signal   // from the server
+	outbox  chan signal   // to the server
 	done    chan struct{}
 	wg      sync.WaitGroup
 	outages spans // of its line
@@ -54,6 +56,12 @@ type client struct {
 	conns  map[connKey]*conn // guarded by mu
 	screen string            // guarded by mu: stream id of the running share
 	flows  map[connKey]*flow // guarded by mu: what it should see
+}
+
+// signal is something on its way through the signaling.
+type signal struct {
+	at time.Time
+	do func()
 }
 
 // conn is one of a client's connections.
@@ -81,10 +89,10 @@ type out struct {
 	keyAt   time.Time
 }
 
-func newClient(r *room, id string, k kind, line, calls bool, seed uint64) (*client, error) {
+func newClient(r *room, id string, k kind, line, calls bool, away time.Duration, seed uint64) (*client, error) {
 	c := &client{
 		room: r, id: id, kind: k, calls: calls, media: r.soak.port.Addresses()[0],
-		inbox: make(chan func(), 1024), done: make(chan struct{}),
+		away: away, inbox: make(chan signal, 1024), outbox: make(chan signal, 1024), done: make(chan struct{}),
 		conns: make(map[connKey]*conn), flows: make(map[connKey]*flow),
 	}
 	switch {
@@ -97,31 +105,46 @@ func newClient(r *room, id string, k kind, line, calls bool, seed uint64) (*clie
 		}
 		c.link, c.media = link, link.Addr()
 	}
-	c.wg.Go(c.run)
+	c.wg.Go(func() { c.run(c.inbox) })
+	c.wg.Go(func() { c.run(c.outbox) })
 	if k != silent {
 		c.wg.Go(c.send)
 	}
 	return c, nil
 }
 
-func (c *client) run() {
+// run does what has arrived, in its order.
+func (c *client) run(queue <-chan signal) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-c.done:
 			return
-		case do := <-c.inbox:
-			do()
+		case s := <-queue:
+			timer.Reset(time.Until(s.at))
+			select {
+			case <-c.done:
+				return
+			case <-timer.C:
+				s.do()
+			}
 		}
 	}
 }
 
-// post has the client's goroutine do something.
-func (c *client) post(do func()) {
+// hear has the client's page do something when it has heard of it.
+func (c *client) hear(do func()) { c.pass(c.inbox, do) }
+
+// say has the server do something when it has heard of it.
+func (c *client) say(do func()) { c.pass(c.outbox, do) }
+
+func (c *client) pass(queue chan<- signal, do func()) {
 	select {
-	case c.inbox <- do:
+	case queue <- signal{time.Now().Add(c.away), do}:
 	case <-c.done:
 	default:
-		c.room.fail(time.Now(), c.id+" does not read what it gets")
+		c.room.fail(time.Now(), c.id+" and the server do not keep up with each other")
 	}
 }
 
@@ -196,7 +219,7 @@ func (c *client) open(key connKey, camera bool) (*conn, error) {
 	pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
 		if candidate != nil && c.shows() {
 			raw, _ := json.Marshal(candidate.ToJSON())
-			_ = c.room.soak.engine.Candidate(c.room.id, c.id, key.peer, key.screen, raw)
+			c.say(func() { _ = c.room.soak.engine.Candidate(c.room.id, c.id, key.peer, key.screen, raw) })
 		}
 	})
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
@@ -379,12 +402,21 @@ func (c *client) offer(key connKey, restart bool) {
 	if err == nil {
 		err = one.pc.SetLocalDescription(desc)
 	}
-	if err == nil {
-		err = c.room.soak.engine.Signal(c.room.id, c.id, key.peer, key.screen, "offer", c.toServer(desc.SDP), nil)
-	}
 	if err != nil {
 		c.trouble("offers", err)
+		return
 	}
+	c.signal(key, "offer", desc.SDP)
+}
+
+// signal tells the server a description of the client's. What the server thinks wrong of it fails the test.
+func (c *client) signal(key connKey, kind, sdp string) {
+	sdp = c.toServer(sdp)
+	c.say(func() {
+		if err := c.room.soak.engine.Signal(c.room.id, c.id, key.peer, key.screen, kind, sdp, nil); err != nil {
+			c.room.fail(time.Now(), fmt.Sprintf("%s's %s to %s was refused: %v", c.id, kind, key.peer, err))
+		}
+	})
 }
 
 func (c *client) onOffer(key connKey, sdp string) {
@@ -413,12 +445,11 @@ func (c *client) onOffer(key connKey, sdp string) {
 	if err == nil {
 		text, err = one.obey(sdp, text)
 	}
-	if err == nil {
-		err = c.room.soak.engine.Signal(c.room.id, c.id, key.peer, key.screen, "answer", c.toServer(text), nil)
-	}
 	if err != nil {
 		c.trouble("answers", err)
+		return
 	}
+	c.signal(key, "answer", text)
 }
 
 func (c *client) onAnswer(key connKey, sdp string) {

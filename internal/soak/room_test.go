@@ -16,6 +16,7 @@ import (
 const (
 	fewest, most = 3, 5 // of those with media; the others come on top
 	maxMembers   = 7
+	farthest     = 60 * time.Millisecond // of a client from the signaling, each way
 	remembered   = 60
 )
 
@@ -76,25 +77,25 @@ func (r *room) run(length time.Duration) {
 	for range fewest {
 		r.happens(event{kind: "begin", do: (*room).eventJoin})
 	}
-	sum := 0
-	for _, e := range events {
-		sum += e.weight
-	}
+	deck := slices.Clone(events) // every kind once, then by weight
+	r.random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 	for living := true; living; {
 		select {
 		case <-over:
 			living = false
-		case <-time.After(400*time.Millisecond + time.Duration(r.random.Int64N(int64(1600*time.Millisecond)))):
+		case <-time.After(200*time.Millisecond + time.Duration(r.random.Int64N(int64(time.Second)))):
 			if len(r.list(healthy)) < fewest {
 				r.happens(event{kind: "join", do: (*room).eventJoin})
 				continue
 			}
-			n := r.random.IntN(sum)
-			for _, e := range events {
-				if n -= e.weight; n < 0 {
-					r.happens(e)
+			for i := range deck {
+				if r.happens(deck[i]) { // else it waits for its time
+					deck = slices.Delete(deck, i, i+1)
 					break
 				}
+			}
+			if len(deck) == 0 {
+				deck = r.deal()
 			}
 		}
 	}
@@ -107,11 +108,23 @@ func (r *room) run(length time.Duration) {
 	r.wg.Wait()
 }
 
-func (r *room) happens(e event) {
-	if what := e.do(r); what != "" {
-		r.settleWorst(e.kind)
-		r.remember(e.kind + ": " + what)
+// deal is as many of each event as it has weight, shuffled.
+func (r *room) deal() (deck []event) {
+	for _, e := range events {
+		deck = append(deck, slices.Repeat([]event{e}, e.weight)...)
 	}
+	r.random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+	return deck
+}
+
+func (r *room) happens(e event) bool {
+	what := e.do(r)
+	if what == "" {
+		return false
+	}
+	r.settleWorst(e.kind)
+	r.remember(e.kind + ": " + what)
+	return true
 }
 
 // settleWorst ends the account of the latest event and begins that of the next.
@@ -206,7 +219,8 @@ func (r *room) forgo(viewer, source *client, screen bool) {
 
 func (r *room) join(k kind) *client {
 	r.number++
-	c, err := newClient(r, fmt.Sprintf("%c%d", "HSX"[k], r.number), k, r.random.IntN(3) > 0, r.random.IntN(2) == 0, r.random.Uint64())
+	c, err := newClient(r, fmt.Sprintf("%c%d", "HSX"[k], r.number), k, r.random.IntN(3) > 0, r.random.IntN(2) == 0,
+		time.Duration(r.random.Int64N(int64(farthest))), r.random.Uint64())
 	if err != nil {
 		r.soak.t.Errorf("client: %v", err)
 		return nil
@@ -227,7 +241,7 @@ func (r *room) join(k kind) *client {
 			r.expect(c, other, true)
 		}
 		if other.kind != silent {
-			other.post(func() {
+			other.hear(func() {
 				other.offer(connKey{c.id, false}, false)
 				if other.calls && other.sharing() != "" {
 					other.offer(connKey{c.id, true}, false)
@@ -256,7 +270,7 @@ func (r *room) leave(c *client, closesFirst bool) {
 	}
 	r.soak.engine.Leave(r.id, c.id)
 	for _, other := range others {
-		other.post(func() { other.forget(c.id, true) })
+		other.hear(func() { other.forget(c.id, true) })
 	}
 	if !closesFirst {
 		r.wg.Go(c.close)
@@ -374,13 +388,13 @@ func (r *room) eventShareOn() string {
 	c.mu.Lock()
 	c.screen = fmt.Sprint("screen-", r.number)
 	c.mu.Unlock()
-	r.soak.engine.ScreenShareStatus(r.id, c.id, true)
+	c.say(func() { r.soak.engine.ScreenShareStatus(r.id, c.id, true) })
 	for _, other := range r.list(healthy, silent, cutOff) {
 		if other == c {
 			continue
 		}
 		r.expect(other, c, true)
-		c.post(func() {
+		c.hear(func() {
 			key := connKey{other.id, true}
 			c.forget(other.id, false) // on which it may have seen the other's
 			c.offer(key, false)
@@ -402,15 +416,16 @@ func (r *room) eventShareOff() string {
 	for _, other := range others {
 		r.forgo(other, c, true)
 	}
+	over := func() { r.soak.engine.ScreenShareStatus(r.id, c.id, false) }
 	if saysFirst {
-		r.soak.engine.ScreenShareStatus(r.id, c.id, false)
+		c.say(over)
 	}
-	c.post(func() {
+	c.hear(func() {
 		for _, other := range others {
 			c.forget(other.id, false)
 		}
 		if !saysFirst {
-			r.soak.engine.ScreenShareStatus(r.id, c.id, false)
+			c.say(over)
 		}
 	})
 	return fmt.Sprintf("%s, says so first: %v", c.id, saysFirst)
@@ -469,7 +484,7 @@ func (r *room) offersAgain(restart bool) string {
 	if c == nil {
 		return ""
 	}
-	c.post(func() {
+	c.hear(func() {
 		if c.conn(key) != nil {
 			c.offer(key, restart)
 		}
@@ -497,7 +512,7 @@ func (r *room) eventData() string {
 	if c == nil {
 		return ""
 	}
-	c.post(func() {
+	c.hear(func() {
 		one := c.conn(key)
 		if one == nil {
 			return

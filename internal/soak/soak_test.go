@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	soakTime  = flag.Duration("soak.time", 20*time.Second, "how long the interviews last, both halves together")
+	soakTime  = flag.Duration("soak.time", 24*time.Second, "how long the interviews last, both halves together")
 	soakSeed  = flag.Uint64("soak.seed", 1, "of what happens; 0 takes one from the clock")
 	soakRooms = flag.Int("soak.rooms", 2, "interviews at a time")
 )
@@ -60,7 +60,7 @@ func (s *soak) Send(roomID, to, from string, screen bool, kind, sdp string) {
 		return
 	}
 	key := connKey{from, screen}
-	c.post(func() {
+	c.hear(func() {
 		if kind == "offer" {
 			c.onOffer(key, sdp)
 		} else {
@@ -84,10 +84,10 @@ func (s *soak) State(roomID, member, peer string, screen bool, state, reason str
 		return
 	}
 	if c := r.member(peer); c != nil {
-		c.post(func() { c.forget(member, true) })
+		c.hear(func() { c.forget(member, true) })
 	}
 	if c := r.member(member); c != nil {
-		c.post(func() {
+		c.hear(func() {
 			c.forget(peer, true)
 			if r.member(peer) != nil {
 				c.offer(connKey{peer, false}, false)
