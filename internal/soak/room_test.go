@@ -88,14 +88,14 @@ func (r *room) run(length time.Duration) {
 				r.happens(event{kind: "join", do: (*room).eventJoin})
 				continue
 			}
-			for i := range deck {
-				if r.happens(deck[i]) { // else it waits for its time
-					deck = slices.Delete(deck, i, i+1)
-					break
-				}
+			i := 0
+			for i < len(deck) && !r.happens(deck[i]) { // what cannot happen now waits for its time
+				i++
 			}
-			if len(deck) == 0 {
-				deck = r.deal()
+			if i == len(deck) {
+				deck = r.deal() // it is played out, or what is left waits for what is not in it
+			} else {
+				deck = slices.Delete(deck, i, i+1)
 			}
 		}
 	}
