@@ -3,6 +3,9 @@
 SHELL := /bin/bash
 GO    ?= go
 FUZZTIME ?= 10s
+MINUTES ?= 10
+ROOMS ?= 3
+SEED ?= 0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Stamping the commit fails where git refuses to read the checkout (another owner): then do without.
@@ -13,7 +16,7 @@ NPM_CI  := npm ci --no-audit --no-fund --loglevel=error
 NODE    := $(shell command -v npm 2>/dev/null)
 WEB_SRC := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.tgz' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help run build web conformance impair test test-all test-go test-web test-e2e lint fuzz bench notices deps clean
+.PHONY: help run build web conformance impair test test-all test-go test-web test-e2e lint fuzz soak bench notices deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -69,6 +72,9 @@ lint: web/node_modules/.stamp e2e/node_modules/.stamp ## gofmt, go vet, staticch
 
 fuzz: ## every fuzz test for FUZZTIME (10s)
 	@GO=$(GO) scripts/fuzz $(FUZZTIME)
+
+soak: ## interviews with people who come, go, share and lose packets, for MINUTES (10); SEED replays a run
+	$(GO) test -count=1 -v -timeout $$(( $(MINUTES) + 10 ))m ./internal/soak -run '^TestSoak$$' -soak.time $(MINUTES)m -soak.rooms $(ROOMS) -soak.seed $(SEED)
 
 bench: build ## benchmarks of the Go packages; media beside a floor program; signaling beside a Node socket.io server
 	$(GO) test -run '^$$' -bench . -benchmem ./...

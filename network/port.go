@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/pion/ice/v4"
@@ -41,6 +42,7 @@ type Port struct {
 	mux   *ice.MultiUDPMuxDefault // static
 	addrs []netip.AddrPort        // static
 	count counters
+	conns atomic.Int64 // that the muxes hold
 }
 
 // Open opens the port on every chosen address, or on none: an error names the address that failed.
@@ -73,7 +75,8 @@ func Open(opts Options) (*Port, error) {
 			closeAll(muxes)
 			return nil, explain(addr, port, err)
 		}
-		muxes = append(muxes, ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: muxLogger{opts.Logger}}))
+		mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: muxLogger{opts.Logger}})
+		muxes = append(muxes, newCountedMux(mux, &p.conns))
 		p.addrs = append(p.addrs, netip.AddrPortFrom(addr, uint16(port)))
 	}
 	if len(muxes) == 0 {

@@ -4,6 +4,8 @@ import "sync/atomic"
 
 // Stats is a snapshot of a Port's counters since its start.
 type Stats struct {
+	// Connections that ICE agents hold now: one for each agent and address of the Port. Not since the start.
+	Connections        int
 	PacketsIn, Reads   uint64 // packets received, and the system calls that took
 	PacketsOut, Writes uint64 // packets sent, and the system calls that took
 	Dropped            uint64 // packets not sent because the kernel took no more and the queue was full
@@ -20,7 +22,8 @@ type counters struct {
 func (p *Port) Stats() Stats {
 	c := &p.count
 	return Stats{
-		PacketsIn: c.received.Load(), Reads: c.reads.Load(),
+		Connections: int(p.conns.Load()),
+		PacketsIn:   c.received.Load(), Reads: c.reads.Load(),
 		PacketsOut: c.sent.Load(), Writes: c.writes.Load(),
 		Dropped: c.dropped.Load(), Failed: c.failed.Load(), Malformed: c.truncated.Load(),
 	}

@@ -178,6 +178,11 @@ func newAPI(opts *Options) (*media.API, error) {
 	settings := webrtc.SettingEngine{LoggerFactory: stackLogger{opts.Logger}}
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetICETimeouts(5*time.Second, 15*time.Second, 2*time.Second)
+	// The stack holds back from nominating an address that it learned from a check alone, for a second, or that a
+	// STUN server told, for half of one, in case a host candidate works too. Browsers hide their host candidates
+	// (RFC 8828), so nothing better would come; relayed ones keep their wait.
+	settings.SetPrflxAcceptanceMinWait(0)
+	settings.SetSrflxAcceptanceMinWait(0)
 	settings.SetIncludeLoopbackCandidate(opts.IncludeLoopback)
 	settings.DisableActiveTCP(true)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
