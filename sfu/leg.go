@@ -60,6 +60,7 @@ type leg struct {
 	restarts  int               // times the server has opened it again
 
 	busy          bool // an operation on the stack is running
+	rolledBack    bool // the client took back an offer of its own for the server's first
 	established   bool // one exchange is complete
 	establishedAt time.Time
 	connectBy     time.Time
@@ -270,7 +271,7 @@ func (l *leg) disconnect() {
 	conn, channels, meter := l.conn, l.channels, l.detach()
 	l.channels = nil
 	l.conn = nil
-	l.connected, l.established, l.unreachable = false, false, false
+	l.connected, l.established, l.unreachable, l.rolledBack = false, false, false, false
 	l.small, l.apart = false, time.Time{}
 	l.connectBy = time.Time{}
 	l.sections = nil

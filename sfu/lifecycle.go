@@ -17,6 +17,13 @@ const (
 	patienceWhileUp = 3 // times AnswerTimeout, where media goes on meanwhile
 )
 
+const recruiter = "recruiter" // the role that calls
+
+const (
+	callTimeout      = 500 * time.Millisecond // for a recruiter whom another one calls, to call by itself
+	candidateTimeout = 3 * time.Second        // for a client that rolled its first offer back, to find an address
+)
+
 // rehoming counts how often the calls of one pair were made anew.
 type rehoming struct {
 	count int
@@ -109,7 +116,7 @@ func (r *room) offerer(l *leg) (offerer, answerer string) {
 		return a, b
 	case other != nil && other.clientOffered:
 		return b, a
-	case l.client.role == "recruiter":
+	case l.client.role == recruiter:
 		return a, b
 	}
 	return b, a
@@ -151,6 +158,10 @@ func (l *leg) checkDeadlines(now time.Time) {
 			}
 			return
 		}
+	}
+	if l.rolledBack && l.established && !l.connected && l.candidatesAdded == 0 && now.Sub(l.establishedAt) > candidateTimeout {
+		l.fail("no candidates since the client rolled its offer back")
+		return
 	}
 	if !l.connectBy.IsZero() && now.After(l.connectBy) {
 		l.connectBy = time.Time{}

@@ -73,8 +73,11 @@ func (r *room) onAnswer(key legKey, desc *jsep.Description) {
 	}
 	l.answer = desc
 	l.client.learn(desc, false)
-	l.client.polite = l.client.polite || l.held != nil
-	l.held = nil // an offer that crossed the server's was rolled back for this answer
+	if l.held != nil { // an offer that crossed the server's was rolled back for this answer
+		l.client.polite = true
+		l.rolledBack = l.out.first
+		l.held = nil
+	}
 	r.settle()
 }
 
@@ -138,9 +141,11 @@ func (l *leg) advanceHeld() {
 	}
 	if l.out != nil {
 		// Glare. Most clients roll back and answer the server's offer, and their
-		// own is dead then; an impolite one ignores the server's.
+		// own is dead then; an impolite one ignores the server's. So does a polite
+		// one whose connection was in the middle of being made, and nothing is lost
+		// on a first offer: a late answer is met with another one.
 		patience := l.room.engine.opts.GlareTimeout
-		if l.client.polite {
+		if l.client.polite && !l.out.first {
 			patience = l.room.engine.opts.AnswerTimeout
 		}
 		if time.Since(l.heldSince) < patience {
@@ -173,10 +178,20 @@ func (l *leg) mayOffer() bool {
 	return !l.parked && (l.client.proven || l.client.offering == nil || l.client.offering == l)
 }
 
+// awaitsCall tells whether the client is about to make the offer itself, as
+// recruiters do who enter a room with others in it. Where both offers cross, the
+// client's rollback may come while it looks for its addresses, after which
+// Chromium finds none on that connection and nothing but a new one helps.
+func (l *leg) awaitsCall() bool {
+	peer, opp := l.room.members[l.key.peer], l.opposite()
+	return !l.key.screen && l.client.role == recruiter && peer != nil && peer.role == recruiter &&
+		opp != nil && opp.held != nil && time.Since(opp.heldSince) < callTimeout
+}
+
 // needsOffer compares what was agreed with what should be.
 func (l *leg) needsOffer() bool {
 	if l.conn == nil {
-		return l.wantFirst
+		return l.wantFirst && !l.awaitsCall()
 	}
 	if !l.established {
 		return false
@@ -340,6 +355,7 @@ func (l *leg) applyAnswer() {
 // makeAnswer answers the held offer.
 func (l *leg) makeAnswer() {
 	desc := l.held
+	l.wantFirst = false
 	l.agree(desc)
 	l.client.publish(l)
 	wanted := l.wanted()

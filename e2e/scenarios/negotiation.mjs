@@ -71,3 +71,21 @@ export const iceRestart = {
     }
   }
 }
+
+export const crossingCalls = {
+  name: 'crossing-calls',
+  title: 'two recruiters who call each other at once see and hear each other within seconds',
+  modes: ['relay'], // peer to peer the hooks' offers cross, and both sides ignore both answers
+  styles: ['stock-hook', 'hook'],
+  async run (interview) {
+    const first = await interview.join('recruiter', 'first')
+    const second = await interview.join('recruiter', 'second')
+    await receiveEachOther(first, second, { timeout: 8000 })
+    for (const [viewer, from] of [[first, second], [second, first]]) {
+      const { marks: { firstFrame } } = await viewer.probe()
+      const { marks: { joined } } = await second.probe()
+      interview.say(`two recruiters who call each other: ${viewer.name} sees ${from.name} ${Math.round(firstFrame[from.id] - joined)} ms after the second one's join`)
+    }
+    assert.deepEqual([...await first.events('user-left'), ...await second.events('user-left')], [], 'the call was made anew')
+  }
+}
