@@ -163,6 +163,7 @@ var relayMetrics = []metric[sfu.Stats]{
 	counter("data_channel_messages_lost", "Messages that a data channel could not pass on.", func(s sfu.Stats) uint64 { return s.DataChannelsLost }),
 	counter("upstreams_started", "Streams of clients that began to arrive.", func(s sfu.Stats) uint64 { return s.UpstreamsStarted }),
 	counter("uploads_moved", "Uploads that another leg of the same client took over.", func(s sfu.Stats) uint64 { return s.UploadsMoved }),
+	counter("small_uploads", "Times that a leg changed between the common and a small upload.", func(s sfu.Stats) uint64 { return s.SmallUploads }),
 	counter("second_uploads", "Tracks sent a second time in another codec.", func(s sfu.Stats) uint64 { return s.SecondUploads }),
 	counter("unsupported", "Calls whose members share no codec of a kind.", func(s sfu.Stats) uint64 { return s.Unsupported }),
 	counter("carrier_switches", "Sources that moved to another connection.", func(s sfu.Stats) uint64 { return s.CarrierSwitch }),
