@@ -28,6 +28,8 @@ const (
 	overFor   = 4 * time.Second // for so long, until it is paused,
 	pauseFor  = 15 * time.Second
 
+	shortFor = time.Second // of nothing being left for a picture, until it is paused
+
 	raisePause   = 5 * time.Second // after a step down
 	raiseMargin  = 1.15
 	probeFirst   = 10 * time.Second // after it has become clear that a layer fits, before a higher one is tried
@@ -37,7 +39,8 @@ const (
 
 // share is what a viewer gets of one picture.
 type share struct {
-	allowed uint64 // bit/s on the wire
+	allowed uint64    // bit/s on the wire
+	short   time.Time // since when it is nothing
 	over    time.Time
 	paused  time.Time // for being too much; zero: not
 	lowered time.Time // the last step down
@@ -152,7 +155,12 @@ func calm(e *bwe.Estimate) bool {
 // target is what the feed sends of its source.
 func (v *viewing) target(now time.Time) media.Target {
 	sh, allowed := &v.section.share, v.demand.allowed
-	if allowed == 0 {
+	if allowed > 0 {
+		sh.short = time.Time{}
+	} else if sh.short.IsZero() {
+		sh.short = now
+	}
+	if allowed == 0 && (now.Sub(sh.short) > shortFor || v.section.feed.Target().Paused) {
 		return media.Target{Paused: true}
 	}
 	layers := v.source.layers

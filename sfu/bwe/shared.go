@@ -42,7 +42,7 @@ func (s *Shared) Update(now int64, all []Estimate) Estimate {
 		wait = sharedWaitLow
 	}
 	switch overuse, loss := sum.State == Overuse && sum.QueueDelay >= sharedQueue, sum.Loss-sum.InherentLoss > sharedLoss; {
-	case (overuse || loss) && acknowledged > 0:
+	case (overuse || loss) && acknowledged > 0 && sum.Limited:
 		// Who sends far less than the link was known to carry is not what fills it.
 		if s.decreasedAt != 0 && now-s.decreasedAt < wait || s.bitrate > 0 && sent < idlePart*s.bitrate {
 			break
@@ -51,8 +51,10 @@ func (s *Shared) Update(now int64, all []Estimate) Estimate {
 		if !overuse {
 			part = backOffLoss
 		}
-		if target := part * acknowledged; s.bitrate == 0 || target < s.bitrate {
-			s.bitrate = max(target, defaultMin)
+		// What the connections find each for itself is too little, since each gives way
+		// to the others, but after a dark time more than what has arrived lately.
+		if target := max(part*acknowledged, alone(all), defaultMin); s.bitrate == 0 || target < s.bitrate {
+			s.bitrate = target
 		}
 		s.capacity, s.limited, s.decreasedAt = acknowledged, true, now
 	case s.bitrate == 0:
@@ -90,6 +92,7 @@ func (s *Shared) sum(all []Estimate) (sum Estimate) {
 		sum.Loss += e.Loss * float64(e.Sent)
 		sum.InherentLoss += e.InherentLoss * float64(e.Sent)
 		weight += float64(e.Sent)
+		sum.Limited = sum.Limited || e.Limited
 		if e.Age > time.Duration(feedbackStale) {
 			continue
 		}
@@ -103,6 +106,18 @@ func (s *Shared) sum(all []Estimate) (sum Estimate) {
 		sum.InherentLoss /= weight
 	}
 	return sum
+}
+
+// alone is the sum of what the connections estimate themselves.
+func alone(all []Estimate) (rate float64) {
+	for _, e := range all {
+		if e.Limited {
+			rate += float64(e.Bitrate)
+		} else {
+			rate += float64(max(e.Acknowledged, e.Sent))
+		}
+	}
+	return rate
 }
 
 // fallback is the sum of what connections without transport-wide feedback carry

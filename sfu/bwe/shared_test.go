@@ -26,12 +26,13 @@ func (l *sharedLink) pass(sent []float64, seconds float64) []Estimate {
 		e.QueueDelay = time.Duration(l.queue / l.rate * 1e9)
 		switch {
 		case l.queue > before:
-			e.State = Overuse
+			e.State, e.Limited, e.Bitrate = Overuse, true, e.Acknowledged/2
 		case l.queue < before:
 			e.State = Underuse
 		}
 		if total > l.rate && l.queue == l.rate {
 			e.Acknowledged, e.Loss = uint64(s*l.rate/total), (total-l.rate)/total
+			e.Limited, e.Bitrate = true, e.Acknowledged/2
 		}
 		all[i] = e
 	}
@@ -76,6 +77,23 @@ func TestSharedLink(t *testing.T) {
 	}
 	if sum := sent[0] + sent[1] + sent[2]; sum < 2_000_000 || last.Limited {
 		t.Errorf("a minute after the link has become wide %.0f bit/s are sent, limited %v", sum, last.Limited)
+	}
+}
+
+// TestSharedAfterDarkness: what arrives lately is nothing then, which says nothing
+// of the link.
+func TestSharedAfterDarkness(t *testing.T) {
+	var s Shared
+	own := Estimate{Known: true, Source: TransportWide, Sent: 300_000, Acknowledged: 300_000, Bitrate: 600_000}
+	s.Update(1e9, []Estimate{own, own})
+	after := own
+	after.Acknowledged, after.State, after.QueueDelay = 20_000, Overuse, 500*time.Millisecond
+	if got := s.Update(2e9, []Estimate{after, after}); got.Limited {
+		t.Errorf("limited to %d though no connection is", got.Bitrate)
+	}
+	after.Limited, after.Bitrate = true, 400_000
+	if got := s.Update(3e9, []Estimate{after, after}); got.Bitrate < 800_000 {
+		t.Errorf("%d, less than the connections find themselves", got.Bitrate)
 	}
 }
 
