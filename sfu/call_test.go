@@ -156,6 +156,31 @@ func TestLateViewerSeesRunningShare(t *testing.T) {
 	r2.receives("C video screen")
 }
 
+// TestShareComesBackBesideASilentSocket: a sharer's client also calls sockets that never answer (a chat's). That
+// offer waits for ever, and is no share that anybody could see.
+func TestShareComesBackBesideASilentSocket(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, Options{})
+	r1, k, s := c.join("R1", "recruiter"), c.join("C", "candidate"), c.join("S", "recruiter")
+	s.silent.Store(true)
+	r1.offer("C")
+	r1.gets("C")
+	c.engine.ScreenShareStatus("room", "C", true)
+	k.screen.Store("screen")
+	for _, id := range []string{"S", "R1"} {
+		k.addTracks(k.connection(clientKey{id, true}, false), "screen", "video")
+		k.offerOn(clientKey{id, true}, false)
+	}
+	r1.receives("C video screen")
+	r2 := c.join("R2", "recruiter")
+	r2.offer("C")
+	r2.gets("C")
+	r2.receives("C video screen")
+	r1.leave()
+	k.closeConnection("R1", true)
+	r2.receives("C video screen")
+}
+
 func TestGrowingOfferIsAnsweredAndTheNewestCameraForwarded(t *testing.T) {
 	t.Parallel()
 	c := newCall(t, Options{})

@@ -80,12 +80,14 @@ func (r *room) pullScreen(sharer *member) {
 	}
 }
 
+// shares tells whether a share of the member's can be seen: not one whose only offers
+// wait for sockets that may never answer.
 func (r *room) shares(m *member) bool {
 	if m.sharing == shareOff {
 		return false
 	}
 	for _, l := range r.order {
-		if l.client == m && l.key.screen && l.pubs[slotVideo].source != nil {
+		if l.client == m && l.key.screen && l.conn != nil && l.pubs[slotVideo].source != nil {
 			return true
 		}
 	}
