@@ -54,7 +54,6 @@ type mmsghdr struct {
 type messages struct {
 	headers [floorBatch]mmsghdr
 	vectors [floorBatch]unix.Iovec
-	names   [floorBatch]unix.RawSockaddrInet4
 	data    [floorBatch][floorBuffer]byte
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pion/srtp/v3"
@@ -41,7 +42,7 @@ func main() {
 	flag.StringVar(&o.binary, "skillsage", "bin/skillsage", "server under test")
 	flag.DurationVar(&o.window, "window", 10*time.Second, "length of each measurement")
 	flag.DurationVar(&o.warm, "warm", 4*time.Second, "running in before it")
-	flag.IntVar(&o.rounds, "rounds", 2, "rounds, the servers taking turns")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds, the servers taking turns")
 	flag.StringVar(&o.only, "only", "", "measure this alone: floor or relay")
 	one := flag.Int("row", 0, "measure this row alone: 1, 2 or 3")
 	rate := flag.Float64("rate", 0, "another rate for that row, forwarded packets per second")
@@ -264,13 +265,37 @@ func (res result) print(r row, name string) {
 
 func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
-// summarize compares the best rounds: what disturbs a measurement only ever makes it worse.
+// summarize compares the rounds: each pair, and the medians of those that nothing
+// makes doubtful, or of all if there are none.
 func summarize(r row, floors, relays []result) {
 	if len(floors) == 0 || len(relays) == 0 {
 		return
 	}
-	cheaper := func(a, b result) int { return int(a.perPacket - b.perPacket) }
-	floor, relay := slices.MinFunc(floors, cheaper), slices.MinFunc(relays, cheaper)
-	fmt.Printf("%-26s %-10s %7.2f  (%.2f over %.2f, best of %d)%s\n", r, "ratio", us(relay.perPacket)/us(floor.perPacket), us(relay.perPacket), us(floor.perPacket), len(floors),
-		relay.marks(r))
+	var pairs []string
+	for i := range floors {
+		pairs = append(pairs, fmt.Sprintf("%.2f", us(relays[i].perPacket)/us(floors[i].perPacket)))
+	}
+	relay, clean := median(r, relays)
+	floor, cleanFloor := median(r, floors)
+	note := ""
+	if !clean || !cleanFloor {
+		note = "  [EVERY ROUND OF ONE IS MARKED]"
+	}
+	fmt.Printf("%-26s %-10s %7.2f  (medians %.2f over %.2f; by round %s)%s\n", r, "ratio", relay/floor, relay, floor, strings.Join(pairs, ", "), note)
+}
+
+// median is that of the CPU per packet (µs) over the unmarked rounds; of all, and false, without any.
+func median(r row, results []result) (value float64, clean bool) {
+	var all, unmarked []float64
+	for _, res := range results {
+		all = append(all, us(res.perPacket))
+		if res.marks(r) == "" {
+			unmarked = append(unmarked, us(res.perPacket))
+		}
+	}
+	if len(unmarked) > 0 {
+		all, clean = unmarked, true
+	}
+	slices.Sort(all)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2, clean
 }
