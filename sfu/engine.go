@@ -262,7 +262,10 @@ func (e *Engine) Signal(roomID, from, to string, screen bool, kind, sdp string, 
 			return err
 		}
 		if len(desc.Sections) == 0 {
-			return nil // a stray offer of a connection without tracks: dies quietly
+			if kind == "offer" {
+				return r.submit(func() { r.onEmptyOffer(key) })
+			}
+			return nil
 		}
 		if kind == "answer" {
 			return r.submit(func() { r.onAnswer(key, desc) })

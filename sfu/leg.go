@@ -75,6 +75,7 @@ type leg struct {
 
 	refill     refill
 	cameraGone bool            // its video ended with an answer, not by an offer of the client's
+	early      bool            // the client made its connection before it had a camera
 	dead       map[string]bool // mids that were silent when the client was asked for its tracks
 	asked      map[string]bool // mids of the sections that asked for them
 	channels   []*bridge
@@ -283,6 +284,7 @@ func (l *leg) disconnect() {
 	l.candidatesAdded = 0
 	l.ask, l.wantOffer = nil, false
 	l.refill = refill{}
+	l.early = false
 	l.dead, l.asked = nil, nil
 	clear(l.upstreams)
 	if l.held == nil {

@@ -459,6 +459,8 @@ func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local, off
 		}
 	}
 	if !l.established {
+		sends := func(s jsep.Section) bool { return s.Direction.Send }
+		l.cameraGone = l.cameraGone || l.early && !slices.ContainsFunc(desc.Sections, sends)
 		l.established, l.establishedAt = true, time.Now()
 		l.connectBy = time.Now().Add(l.room.engine.opts.ConnectTimeout)
 	}

@@ -1,6 +1,9 @@
 package sfu
 
 import (
+	"fmt"
+	"regexp"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -212,6 +215,113 @@ func TestGlareWithAnImpoliteClient(t *testing.T) {
 		return k.streams["second"]
 	})
 	if s := c.engine.Stats(); s.Glares == 0 || s.Rehomed != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// TestRecruitersCallEachOther: who is about to call is not called.
+func TestRecruitersCallEachOther(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, Options{})
+	a, b := c.join("A", "recruiter"), c.join("B", "recruiter")
+	a.offer("B")
+	time.Sleep(callTimeout / 4)
+	b.offer("A")
+	a.gets("B")
+	b.gets("A")
+	if s := c.engine.Stats(); s.Glares != 0 || s.Rehomed != 0 {
+		t.Errorf("stats %+v", s)
+	}
+	if sent := c.sent(); slices.Index(sent, "A<B answer") < 0 || slices.Index(sent, "B<A answer") < 0 {
+		t.Errorf("not both answered: %v", sent)
+	}
+}
+
+// TestRecruiterWhoDoesNotCall gets the offer of the one who does.
+func TestRecruiterWhoDoesNotCall(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, Options{})
+	a, b := c.join("A", "recruiter"), c.join("B", "recruiter")
+	a.offer("B")
+	b.gets("A")
+	a.gets("B")
+}
+
+// TestFirstGlareWithAPoliteClient: it has rolled back elsewhere, and does not here. Only
+// a later offer is worth the long wait.
+func TestFirstGlareWithAPoliteClient(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, Options{AnswerTimeout: time.Hour})
+	r, k := c.join("R", "recruiter"), c.join("C", "candidate")
+	within(t, c.engine, func(room *room) { room.members["C"].polite = true })
+	k.silent.Store(true)
+	r.offer("C")
+	c.eventually("the server calls", func() bool { return k.offersSeen() == 1 })
+	k.offer("R")
+	k.gets("R")
+	r.gets("C")
+	if s := c.engine.Stats(); s.Glares != 1 || s.Rehomed != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// TestNoCandidatesAfterARollback: Chromium may find no address for a connection that it
+// rolled back, and only another connection helps.
+func TestNoCandidatesAfterARollback(t *testing.T) {
+	t.Parallel()
+	for _, found := range []bool{false, true} {
+		t.Run(fmt.Sprint("found ", found), func(t *testing.T) {
+			t.Parallel()
+			r := newRecorder(t, Options{ConnectTimeout: time.Hour})
+			r.join("R", "C")
+			answer := recorded(t, "chromium-camera-answer")
+			if !found {
+				answer = regexp.MustCompile(`(?m)^a=candidate:.*\n`).ReplaceAllString(answer, "")
+			}
+			r.signal("R", "C", false, "offer", recorded(t, "chromium-camera-offer"))
+			r.gets("C", "offer", 1)
+			r.signal("C", "R", false, "offer", recorded(t, "chromium-recvonly-offer"))
+			r.signal("C", "R", false, "answer", answer)
+			r.gets("R", "answer", 1)
+			if !found {
+				r.eventually("made anew", func() bool { return r.hasState("rehome R>C no candidates") })
+				return
+			}
+			time.Sleep(candidateTimeout + 3*tickInterval)
+			if r.hasState("rehome") {
+				t.Errorf("given up although it tries: %v", r.states)
+			}
+		})
+	}
+}
+
+// TestCameraThatStartsDuringTheCall: a page that had no camera when the server called
+// it gets sections for the tracks it adds while it answers.
+func TestCameraThatStartsDuringTheCall(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, Options{SilenceTimeout: 500 * time.Millisecond})
+	x := &crossing{call: c, to: "B", held: make(chan message, 8)}
+	c.engine.SetOutbox(x)
+	a, b := c.join("A", "recruiter"), c.join("B", "recruiter")
+	x.hold.Store(true)
+	a.offer("B")
+	var m message
+	select {
+	case m = <-x.held:
+	case <-time.After(patience):
+		t.Fatal("no offer of the server's")
+	}
+	x.hold.Store(false)
+	empty := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+	if err := c.engine.Signal("room", "B", "A", false, "offer", empty, nil); err != nil {
+		t.Fatal(err)
+	}
+	pc := b.connection(clientKey{"A", false}, false)
+	b.inbox <- m // answered without a track
+	b.gets("A")
+	b.addTracks(pc, b.stream, "audio", "video")
+	a.gets("B")
+	if s := c.engine.Stats(); s.Rehomed != 0 {
 		t.Errorf("stats %+v", s)
 	}
 }

@@ -48,6 +48,9 @@ func (l *leg) checkStall(now time.Time) {
 		}
 		return
 	}
+	if l.early && now.Sub(l.connectedAt) < l.room.engine.opts.SilenceTimeout {
+		return // its camera is starting
+	}
 	if l.refill.asked >= len(refillWaits) || now.Sub(l.refill.last) < refillWaits[l.refill.asked] {
 		return
 	}
@@ -71,6 +74,15 @@ func (l *leg) checkStall(now time.Time) {
 	}
 	l.room.engine.count.refilled.Add(1)
 	l.log.Info("track silent, asked for again", "attempt", l.refill.asked)
+}
+
+// onEmptyOffer takes an offer without tracks, which gets no answer. To a client that
+// is called by the server meanwhile its camera may start in the middle of answering:
+// its tracks then wait for sections, and it makes no further offer.
+func (r *room) onEmptyOffer(key legKey) {
+	if l := r.legs[key]; l != nil && l.out != nil && l.out.first {
+		l.early = true
+	}
 }
 
 // noteCamera remembers a camera that went with an answer: the client did not

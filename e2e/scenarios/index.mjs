@@ -48,6 +48,7 @@ const chosen = [
   ['basic', 'stock-hook', 'relay', C, C],
   ['share', 'stock-hook', 'relay', C, C],
   ['two-recruiters', 'stock-hook', 'relay', C, C],
+  ['crossing-calls', 'stock-hook', 'relay', C, C],
   ['share-to-two', 'stock-hook', 'relay', C, C],
   ['late-recruiter', 'stock-hook', 'relay', C, C],
   ['recruiter-reload', 'stock-hook', 'relay', C, C],
