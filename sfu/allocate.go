@@ -8,7 +8,7 @@ import (
 // Bounds of what a viewer's streams get, in bit/s on the wire.
 const (
 	unlimited    = uint64(math.MaxUint64)
-	audioShare   = 60_000  // Opus at 32 to 40 kbit/s with its headers; voice is always sent
+	audioShare   = 50_000  // Opus at 24 to 32 kbit/s with its headers; voice is always sent
 	cameraLeast  = 90_000  // below it a camera is better not shown at all
 	screenLeast  = 120_000 // and a screen
 	headroom     = 1.3     // a stream may grow to this times its present rate,
@@ -23,10 +23,14 @@ type demand struct {
 }
 
 func (d *demand) least() uint64 {
+	least := uint64(cameraLeast)
 	if d.screen {
-		return screenLeast
+		least = screenLeast
 	}
-	return cameraLeast
+	if d.rate > 0 {
+		least = min(least, d.rate+d.rate/8)
+	}
+	return least
 }
 
 // most is what the picture can make use of before the next look.

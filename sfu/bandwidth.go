@@ -113,7 +113,7 @@ func (m *member) receive(now time.Time) []*viewing {
 		}
 		for _, s := range l.sections {
 			switch {
-			case s.shown == nil || s.feed == nil:
+			case s.shown == nil || s.feed == nil || !s.shown.arrives(): // nothing to send takes nothing
 			case s.slot == slotAudio || s.slot == slotExtraAudio:
 				voices++
 			default:

@@ -67,6 +67,9 @@ func (s *Shared) Update(now int64, all []Estimate) Estimate {
 			s.bitrate = max(bound, s.bitrate)
 			break
 		}
+		if sum.State == Normal && sum.QueueDelay < sharedQueue {
+			s.bitrate = max(s.bitrate, acknowledged) // it gets through, so it fits
+		}
 		speed := sharedGrow
 		if s.bitrate < nearLow*s.capacity {
 			speed = growFast
