@@ -28,7 +28,7 @@ const (
 	overFor   = 4 * time.Second // for so long, until it is paused,
 	pauseFor  = 15 * time.Second
 
-	shortFor = time.Second // of nothing being left for a picture, until it is paused
+	shortFor = 2 * time.Second // of nothing being left for a picture on a congested link, until it is paused
 
 	raisePause   = 5 * time.Second // after a step down
 	raiseMargin  = 1.15
@@ -55,6 +55,8 @@ type viewing struct {
 	source  *source
 	demand  demand
 	calm    bool // the leg carries all that it is sent, with room
+
+	congested bool // the member's link carries less than it is sent at present
 }
 
 // adapt makes what is sent and published fit what the viewers can take.
@@ -130,6 +132,9 @@ func (m *member) receive(now time.Time) []*viewing {
 	link := m.link.Update(now.Sub(m.room.engine.started).Nanoseconds()+1, estimates)
 	if link.Limited {
 		allocate(uint64(float64(link.Bitrate)*(1-min(link.Loss, 0.25))), voices, pictures)
+		for _, v := range all {
+			v.congested = link.State == bwe.Overuse || link.QueueDelay > 60*time.Millisecond || link.Loss-link.InherentLoss > 0.1
+		}
 	}
 	return all
 }
@@ -157,8 +162,8 @@ func (v *viewing) target(now time.Time) media.Target {
 	sh, allowed := &v.section.share, v.demand.allowed
 	if allowed > 0 {
 		sh.short = time.Time{}
-	} else if sh.short.IsZero() {
-		sh.short = now
+	} else if sh.short.IsZero() || !v.congested {
+		sh.short = now // what gets through need not be taken away
 	}
 	if allowed == 0 && (now.Sub(sh.short) > shortFor || v.section.feed.Target().Paused) {
 		return media.Target{Paused: true}

@@ -119,7 +119,7 @@ export const layers = {
     const start = await sees(wide)
     await sleep(4000)
     const all = received(start, await sees(wide))
-    const rate = Math.max(170_000, Math.round(600 * all.kbps))
+    const rate = Math.max(250_000, Math.round(800 * all.kbps))
     await path.set({ down: { ...NARROW, rate } })
     await sleep(8000) // it gives way, and what the queue held goes by
     await startWatch(narrow)
