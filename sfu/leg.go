@@ -104,7 +104,8 @@ type section struct {
 	kept      *track // what the client sends in it, or would if its upload were not off
 	used      bool   // the client has sent in it
 	usedSince time.Time
-	shown     *source // what the feed sends
+	shown     *source   // what the feed sends
+	idleSince time.Time // when there was nothing more to send; zero: there is
 	share     share
 	agreed    bool // it stands in a description that both sides have
 	rejected  bool // port 0 on either side
@@ -196,6 +197,11 @@ func (l *leg) feed() {
 	for _, s := range l.sections {
 		if s.feed == nil {
 			continue
+		}
+		if s.slot < 0 || wanted[s.slot].source != nil {
+			s.idleSince = time.Time{}
+		} else if s.idleSince.IsZero() {
+			s.idleSince = time.Now()
 		}
 		var src *source
 		if s.slot >= 0 && s.agreed && s.local.Send && s.remote.Recv {

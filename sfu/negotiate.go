@@ -207,7 +207,7 @@ func (l *leg) needsOffer() bool {
 			return true
 		case want && (!s.agreed || !s.local.Send) && !s.refused:
 			return true
-		case !want && s != nil && s.agreed && s.local.Send:
+		case !want && s != nil && s.agreed && s.local.Send && (!l.key.screen || time.Since(s.idleSince) > endDelay):
 			return true
 		}
 	}

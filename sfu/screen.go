@@ -3,8 +3,11 @@ package sfu
 import "time"
 
 // A sharer's client usually calls every viewer itself; only after callDelay is
-// a running share offered to those it did not call.
+// a running share offered to those it did not call. Viewers are told of its end by
+// an offer only after endDelay: many pages close their connection when they hear
+// of it by event, and would answer an offer that crosses that from a new one.
 const (
+	endDelay       = 400 * time.Millisecond
 	callDelay      = 1500 * time.Millisecond
 	pullDelay      = 500 * time.Millisecond
 	maxViewerCalls = 5 // for one viewer of one sharer, against a client that keeps closing
@@ -80,14 +83,14 @@ func (r *room) pullScreen(sharer *member) {
 	}
 }
 
-// shares tells whether a share of the member's can be seen: not one whose only offers
-// wait for sockets that may never answer.
+// shares tells whether a share of the member's can be seen, or in a moment: not one
+// whose only offers have waited for a while, for sockets that may never answer.
 func (r *room) shares(m *member) bool {
 	if m.sharing == shareOff {
 		return false
 	}
 	for _, l := range r.order {
-		if l.client == m && l.key.screen && l.conn != nil && l.pubs[slotVideo].source != nil {
+		if l.client == m && l.key.screen && l.pubs[slotVideo].source != nil && (l.conn != nil || time.Since(l.heldSince) < callDelay) {
 			return true
 		}
 	}
