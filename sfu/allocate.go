@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -68,7 +69,7 @@ func allocate(budget uint64, voices int, pictures []*demand) {
 func fill(pictures []*demand, budget uint64) uint64 {
 	hungry := slices.DeleteFunc(slices.Clone(pictures), func(p *demand) bool { return p.allowed == 0 })
 	slices.SortFunc(hungry, func(a, b *demand) int {
-		return compare(a.most()-min(a.most(), a.allowed), b.most()-min(b.most(), b.allowed))
+		return cmp.Compare(a.most()-min(a.most(), a.allowed), b.most()-min(b.most(), b.allowed))
 	})
 	for i, p := range hungry {
 		share := min(budget/uint64(len(hungry)-i), p.most()-min(p.most(), p.allowed))
@@ -76,16 +77,6 @@ func fill(pictures []*demand, budget uint64) uint64 {
 		budget -= share
 	}
 	return budget
-}
-
-func compare(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // panelCap is what a publisher is held to: the given percentile of what its
