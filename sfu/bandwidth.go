@@ -192,6 +192,8 @@ func (v *viewing) target(now time.Time) media.Target {
 		}
 	}
 	switch {
+	case fit < at && !v.congested && !sh.probed.IsZero() && now.Sub(sh.probed) < probeJudged:
+		fit = at // an attempt lasts until something speaks against it, or it has been proved
 	case fit < at:
 		if !sh.probed.IsZero() && now.Sub(sh.probed) < probeJudged {
 			sh.probing = min(2*sh.probing, probeLongest)
