@@ -39,8 +39,11 @@ const (
 // Port is one UDP port, open on several addresses of the machine, that all media connections share.
 // ICE tells them apart by the user name fragment of their connectivity checks (RFC 8445).
 type Port struct {
-	mux   *ice.MultiUDPMuxDefault // static
-	addrs []netip.AddrPort        // static
+	// Static.
+	mux     *ice.MultiUDPMuxDefault
+	addrs   []netip.AddrPort
+	sockets []*socket // of the addresses
+
 	count counters
 	conns atomic.Int64 // that the muxes hold
 }
@@ -78,6 +81,7 @@ func Open(opts Options) (*Port, error) {
 		mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: muxLogger{opts.Logger}})
 		muxes = append(muxes, newCountedMux(mux, &p.conns))
 		p.addrs = append(p.addrs, netip.AddrPortFrom(addr, uint16(port)))
+		p.sockets = append(p.sockets, socket)
 	}
 	if len(muxes) == 0 {
 		return nil, fmt.Errorf("UDP port %d: none of this machine's addresses can be used", port)

@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// hasRoutes says whether the reader of a socket knows routes.
+const hasRoutes = true
+
 const (
 	readBatch  = 32   // packets per recvmmsg
 	readSize   = 2048 // bytes; WebRTC stays below 1500, what is larger is dropped
@@ -29,28 +32,37 @@ const (
 // socket is a UDP socket that takes and hands over many packets with one system call. System calls are
 // most of what forwarding costs.
 //
-// A write only copies the packet into a queue and never blocks; one goroutine sends the queue with
-// sendmmsg(2). It runs when the goroutines that fill it have had their turn, so a packet for five viewers, or
-// all that one read brought in, leaves together, and at low load a packet waits for nothing but that turn.
-// When the kernel takes no more, packets are dropped and counted: a blocked write would stall every
-// connection on the port, their consent checks included (pion/ice#971).
+// Media of a peer that has a route is handed to it by the reader itself: from the system call that
+// brings a packet in to the one that takes it to its viewers there is no queue and no other goroutine.
+// All else is for the caller of ReadFromAddrPort.
+//
+// A write only copies the packet into a queue and never blocks. What the routes write while a batch is read
+// leaves with sendmmsg(2) at the end of it; what others write is sent by a goroutine of its own, when
+// those who fill the queue have had their turn. When the kernel takes no more, packets are dropped and
+// counted: a blocked write would stall every connection on the port, their consent checks included
+// (pion/ice#971).
 type socket struct {
 	// Static.
-	conn  *net.UDPConn
-	raw   syscall.RawConn
-	v4    bool
-	count *counters
-	wake  chan struct{} // holds one token while the queue has something new or the socket closes
-	ended chan struct{} // closed when the sender has ended
+	conn   *net.UDPConn
+	raw    syscall.RawConn
+	v4     bool
+	count  *counters
+	routes *routes
+	wake   chan struct{} // holds one token while the sender has something to do
+	ended  chan struct{} // closed when the sender has ended
 
 	readMu sync.Mutex
 	in     readState // guarded by readMu
 
-	mu      sync.Mutex
-	queue   []packet // guarded by mu; filled by writers
-	closing bool     // guarded by mu
+	mu      sync.Mutex // guards the rest up to the next comment
+	queue   []packet   // filled by writers
+	spare   []packet   // the other one
+	reading bool       // the reader is at a batch, and sends the queue after it
+	sending bool       // somebody sends, and looks at the queue again afterwards
+	rest    []packet   // what the reader could not send, for the sender; sending is set
+	closing bool
 
-	out writeState // owned by send
+	out writeState // owned by who has set sending
 }
 
 // packet is one slot of the queue; its buffer is used again and again.
@@ -70,7 +82,8 @@ type readState struct {
 	vectors [readBatch]unix.Iovec
 	names   [readBatch]unix.RawSockaddrInet6 // large enough for both families
 	data    [readBatch][readSize]byte
-	next, n int // of the packets read, which come next
+	others  [readBatch]int // of the packets read, those without a route
+	next, n int            // of the others, which come next
 	errno   syscall.Errno
 	call    func(fd uintptr) bool // made once: a closure per call would be an allocation per call
 }
@@ -82,22 +95,25 @@ type writeState struct {
 	n       int // headers to send
 	sent    int
 	errno   syscall.Errno
+	full    bool // the kernel takes no more
+	block   bool // wait then
 	call    func(fd uintptr) bool
 }
 
 // newSocket takes conn over. Close ends its goroutine.
-func newSocket(conn *net.UDPConn, count *counters) (net.PacketConn, error) {
+func newSocket(conn *net.UDPConn, count *counters) (*socket, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
 	s := &socket{
-		conn:  conn,
-		raw:   raw,
-		v4:    conn.LocalAddr().(*net.UDPAddr).IP.To4() != nil,
-		count: count,
-		wake:  make(chan struct{}, 1),
-		ended: make(chan struct{}),
+		conn:   conn,
+		raw:    raw,
+		v4:     conn.LocalAddr().(*net.UDPAddr).IP.To4() != nil,
+		count:  count,
+		routes: newRoutes(),
+		wake:   make(chan struct{}, 1),
+		ended:  make(chan struct{}),
 	}
 	for i := range s.in.headers {
 		s.in.vectors[i].Base = &s.in.data[i][0]
@@ -116,55 +132,142 @@ func newSocket(conn *net.UDPConn, count *counters) (net.PacketConn, error) {
 	return s, nil
 }
 
-// ReadFromAddrPort returns one packet. What does not fit into b is cut off, as with any UDP socket.
+// ReadFromAddrPort returns one packet of those that no route takes, and meanwhile hands the routes theirs.
+// What does not fit into b is cut off, as with any UDP socket.
 func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	s.readMu.Lock()
 	defer s.readMu.Unlock()
-	for {
-		for s.in.next < s.in.n {
-			i := s.in.next
-			s.in.next++
-			header := &s.in.headers[i]
-			addr, ok := s.address(&s.in.names[i])
-			if !ok || header.hdr.Flags&unix.MSG_TRUNC != 0 {
-				s.count.truncated.Add(1)
-				continue
-			}
-			return copy(b, s.in.data[i][:header.len]), addr, nil
-		}
+	if s.in.next == s.in.n {
 		if err := s.fill(); err != nil {
 			return 0, netip.AddrPort{}, err
 		}
 	}
+	i := s.in.others[s.in.next]
+	s.in.next++
+	addr, _ := s.address(&s.in.names[i])
+	return copy(b, s.in.data[i][:s.in.headers[i].len]), addr, nil
 }
 
-// fill waits for packets and reads all that are there, up to a batch.
+// fill reads until there is a packet for the caller.
 func (s *socket) fill() error {
-	for i := range s.in.headers {
-		s.in.headers[i].hdr.Namelen = unix.SizeofSockaddrInet6
-		s.in.headers[i].hdr.Flags = 0
-	}
 	s.in.next, s.in.n = 0, 0
-	if err := s.raw.Read(s.in.call); err != nil {
-		return err
+	for s.in.n == 0 {
+		if err := s.raw.Read(s.in.call); err != nil {
+			return err
+		}
+		// The network may have an error for us at any time (ICMP); it concerns one peer, and reading goes on.
+		if s.in.errno != 0 && s.in.errno != unix.EINTR && s.in.errno != unix.ECONNREFUSED {
+			return os.NewSyscallError("recvmmsg", s.in.errno)
+		}
 	}
-	// The network may have an error for us at any time (ICMP); it concerns one peer, and reading goes on.
-	if s.in.errno != 0 && s.in.errno != unix.EINTR && s.in.errno != unix.ECONNREFUSED {
-		return os.NewSyscallError("recvmmsg", s.in.errno)
-	}
-	s.count.received.Add(uint64(s.in.n))
-	s.count.reads.Add(1)
 	return nil
 }
 
-// recvmmsg is called by the poller until it returns true.
+// recvmmsg reads all that is there and gives the routes theirs. It is called by the poller until it returns true:
+// when there is something for the caller, or an error. A batch that is not full has emptied the socket, so the
+// poller waits at once, without another system call to see that.
 func (s *socket) recvmmsg(fd uintptr) bool {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
-	s.in.errno = errno
-	if errno == 0 {
-		s.in.n = int(n)
+	for {
+		for i := range s.in.headers {
+			s.in.headers[i].hdr.Namelen = unix.SizeofSockaddrInet6
+			s.in.headers[i].hdr.Flags = 0
+		}
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
+		s.in.errno = errno
+		if errno != 0 {
+			return errno != unix.EAGAIN
+		}
+		s.count.received.Add(uint64(n))
+		s.count.reads.Add(1)
+		s.hand(int(n))
+		if s.in.n > 0 {
+			return true
+		}
+		if n < readBatch {
+			return false
+		}
 	}
-	return errno != unix.EAGAIN
+}
+
+// hand gives the packets of a batch to their routes and notes the others.
+func (s *socket) hand(n int) {
+	table := s.routes.table.Load()
+	reading := false
+	for i := range n {
+		header := &s.in.headers[i]
+		addr, ok := s.address(&s.in.names[i])
+		if !ok || header.hdr.Flags&unix.MSG_TRUNC != 0 {
+			s.count.truncated.Add(1)
+			continue
+		}
+		packet := s.in.data[i][:header.len]
+		if isMedia(packet) {
+			if route := (*table)[addr]; route != nil {
+				if !reading {
+					reading = true
+					s.setReading()
+				}
+				if route.receive(packet) {
+					route.cameBy(s)
+					s.count.direct.Add(1)
+					continue
+				}
+			}
+		}
+		s.in.others[s.in.n] = i
+		s.in.n++
+	}
+	if reading {
+		s.flush()
+	}
+}
+
+func (s *socket) setReading() {
+	s.mu.Lock()
+	s.reading = true
+	s.mu.Unlock()
+}
+
+// flush sends what was written during a batch, as far as the kernel takes it at once.
+func (s *socket) flush() {
+	s.mu.Lock()
+	s.reading = false
+	batch := s.takeLocked()
+	s.mu.Unlock()
+	if len(batch) == 0 {
+		return
+	}
+	sent := s.sendAll(batch, false)
+	s.mu.Lock()
+	if sent < len(batch) {
+		s.rest = batch[sent:]
+		s.mu.Unlock()
+		s.rouse()
+		return
+	}
+	again := s.sentLocked(batch)
+	s.mu.Unlock()
+	if again {
+		s.rouse()
+	}
+}
+
+// takeLocked gives the queue to the caller, who is to send it; nothing if somebody is at it already.
+func (s *socket) takeLocked() []packet {
+	if s.sending || len(s.queue) == 0 {
+		return nil
+	}
+	batch := s.queue
+	s.queue, s.spare = s.spare[:0], nil
+	s.sending = true
+	return batch
+}
+
+// sentLocked takes the slots back; true: there is more to send.
+func (s *socket) sentLocked(batch []packet) bool {
+	s.spare = batch[:0]
+	s.sending = false
+	return len(s.queue) > 0 || s.closing
 }
 
 // WriteToAddrPort queues a packet. It never blocks; an error means that the socket is closed or the
@@ -192,8 +295,9 @@ func (s *socket) WriteToAddrPort(b []byte, addr netip.AddrPort) (int, error) {
 	slot := &s.queue[n]
 	slot.addr = addr
 	slot.data = append(slot.data[:0], b...)
+	rouse := n == 0 && !s.reading && !s.sending
 	s.mu.Unlock()
-	if n == 0 {
+	if rouse {
 		s.rouse()
 	}
 	return len(b), nil
@@ -206,29 +310,54 @@ func (s *socket) rouse() {
 	}
 }
 
-// send hands the queue to the kernel until the socket closes.
+// send hands to the kernel what the reader leaves over and what others write, until the socket closes.
 func (s *socket) send() {
 	defer close(s.ended)
-	var batch []packet
 	for range s.wake {
 		// Let those who are about to write do it first.
 		runtime.Gosched()
-		s.mu.Lock()
-		s.queue, batch = batch[:0], s.queue
-		closing := s.closing
-		s.mu.Unlock()
-		for rest := batch; len(rest) > 0; {
-			n := min(len(rest), writeBatch)
-			s.sendBatch(rest[:n])
-			rest = rest[n:]
-		}
-		if closing {
-			return
+		for {
+			s.mu.Lock()
+			batch := s.rest
+			s.rest = nil
+			if batch == nil {
+				batch = s.takeLocked()
+			}
+			// While the reader sends, it is the reader who says when to look again.
+			last := s.closing && !s.sending
+			s.mu.Unlock()
+			if last {
+				return
+			}
+			if len(batch) == 0 {
+				break
+			}
+			s.sendAll(batch, true)
+			s.mu.Lock()
+			again := s.sentLocked(batch)
+			s.mu.Unlock()
+			if !again {
+				break
+			}
 		}
 	}
 }
 
-func (s *socket) sendBatch(packets []packet) {
+// sendAll sends packets and returns how many are done with; all, if it may block.
+func (s *socket) sendAll(packets []packet, block bool) (done int) {
+	s.out.block = block
+	for done < len(packets) {
+		n := min(len(packets)-done, writeBatch)
+		sent := s.sendBatch(packets[done : done+n])
+		done += sent
+		if sent < n {
+			break
+		}
+	}
+	return done
+}
+
+func (s *socket) sendBatch(packets []packet) (done int) {
 	for i := range packets {
 		s.out.vectors[i].Base = unsafe.SliceData(packets[i].data)
 		s.out.vectors[i].SetLen(len(packets[i].data))
@@ -237,20 +366,24 @@ func (s *socket) sendBatch(packets []packet) {
 	s.out.sent, s.out.n = 0, len(packets)
 	for s.out.sent < s.out.n {
 		begin := s.out.sent
-		s.out.errno = 0
+		s.out.errno, s.out.full = 0, false
 		if err := s.raw.Write(s.out.call); err != nil {
 			// Closed, or nothing moved until the deadline that Close sets.
 			s.count.dropped.Add(uint64(s.out.n - s.out.sent))
-			return
+			return len(packets)
 		}
 		s.count.sent.Add(uint64(s.out.sent - begin))
 		s.count.writes.Add(1)
+		if s.out.full {
+			break
+		}
 		if s.out.errno != 0 && s.out.errno != unix.EINTR {
 			// It concerns the first packet not sent (no route, not permitted, too large): on with the next.
 			s.count.failed.Add(1)
 			s.out.sent++
 		}
 	}
+	return s.out.sent
 }
 
 func (s *socket) sendmmsg(fd uintptr) bool {
@@ -259,8 +392,10 @@ func (s *socket) sendmmsg(fd uintptr) bool {
 	switch errno {
 	case 0:
 		s.out.sent += int(n)
+		s.out.full = false
 	case unix.EAGAIN:
-		return false
+		s.out.full = true
+		return !s.out.block
 	default:
 		s.out.errno = errno
 	}

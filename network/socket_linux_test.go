@@ -28,7 +28,7 @@ func openSocket(t testing.TB, address string) (*socket, netip.AddrPort) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s.(*socket), conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	return s, conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
 // openPlain opens an ordinary socket on the same address.

@@ -2,7 +2,25 @@
 
 package network
 
-import "net"
+import (
+	"net"
+	"net/netip"
+)
 
-// newSocket leaves conn as it is: only Linux hands over many packets in one call.
-func newSocket(conn *net.UDPConn, _ *counters) (net.PacketConn, error) { return conn, nil }
+// hasRoutes says whether the reader of a socket knows routes.
+const hasRoutes = false
+
+// socket is a plain UDP socket: only Linux hands over many packets in one call. Its routes get nothing.
+type socket struct {
+	*net.UDPConn
+	routes *routes
+}
+
+func newSocket(conn *net.UDPConn, _ *counters) (*socket, error) {
+	return &socket{UDPConn: conn, routes: newRoutes()}, nil
+}
+
+// WriteToAddrPort sends one packet.
+func (s *socket) WriteToAddrPort(b []byte, addr netip.AddrPort) (int, error) {
+	return s.WriteToUDPAddrPort(b, addr)
+}

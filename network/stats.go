@@ -7,6 +7,7 @@ type Stats struct {
 	// Connections that ICE agents hold now: one for each agent and address of the Port. Not since the start.
 	Connections        int
 	PacketsIn, Reads   uint64 // packets received, and the system calls that took
+	Direct             uint64 // of those, packets that the reader handed to their Route itself
 	PacketsOut, Writes uint64 // packets sent, and the system calls that took
 	Dropped            uint64 // packets not sent because the kernel took no more and the queue was full
 	Failed             uint64 // packets that the kernel refused, for lack of a route for example
@@ -15,7 +16,7 @@ type Stats struct {
 
 // counters is the live form of Stats, shared by the sockets of one Port.
 type counters struct {
-	received, reads, sent, writes, dropped, failed, truncated atomic.Uint64
+	received, reads, direct, sent, writes, dropped, failed, truncated atomic.Uint64
 }
 
 // Stats reads all counters; they are not taken at one instant. It is safe for concurrent use.
@@ -23,7 +24,7 @@ func (p *Port) Stats() Stats {
 	c := &p.count
 	return Stats{
 		Connections: int(p.conns.Load()),
-		PacketsIn:   c.received.Load(), Reads: c.reads.Load(),
+		PacketsIn:   c.received.Load(), Reads: c.reads.Load(), Direct: c.direct.Load(),
 		PacketsOut: c.sent.Load(), Writes: c.writes.Load(),
 		Dropped: c.dropped.Load(), Failed: c.failed.Load(), Malformed: c.truncated.Load(),
 	}

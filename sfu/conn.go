@@ -22,6 +22,8 @@ type conn struct {
 	pc   *webrtc.PeerConnection
 	port *media.Port
 	link link
+	// route is followed by the stack's callbacks and closed by close.
+	route routing
 }
 
 // newConn opens a connection for a leg. The stack's callbacks only post.
@@ -35,8 +37,8 @@ func (l *leg) newConn(withData bool) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a connection: %w", err)
 	}
-	c := &conn{pc: pc, port: port}
-	c.link.watch(pc)
+	c := &conn{pc: pc, port: port, route: routing{open: e.opts.Route, port: port}}
+	c.link.watch(pc, &c.route)
 	r := l.room
 	post := func(run func()) {
 		r.inbox.push(func() {
@@ -48,6 +50,10 @@ func (l *leg) newConn(withData bool) (*conn, error) {
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		c.link.state.Store(int32(state))
 		if state == webrtc.PeerConnectionStateConnected {
+			// The callback for the pair may come later than this one.
+			if pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair(); err == nil {
+				c.route.follow(pair)
+			}
 			c.port.SetConnected(true)
 		}
 		post(func() { l.onState(state) })
@@ -75,6 +81,7 @@ func midOf(pc *webrtc.PeerConnection, receiver *webrtc.RTPReceiver) string {
 
 // close ends the connection and waits for all that works for it.
 func (c *conn) close() {
+	c.route.close()
 	_ = c.pc.Close() // nothing can be done about a failing close
 	c.port.Close()
 	c.port.Wait()

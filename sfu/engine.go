@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,9 @@ type Options struct {
 	Logger *slog.Logger
 	// UDPMux carries all media on one port. Nil lets every leg open its own.
 	UDPMux ice.UDPMux
+	// Route gives a client's address the short way of media, past the WebRTC
+	// stack (see network.Port.Route); nil, or a nil Route from it: there is none.
+	Route func(local, remote netip.AddrPort, receive func(packet []byte) bool) Route
 	// IncludeLoopback offers 127.0.0.1 too, for a server that only loopback reaches.
 	IncludeLoopback bool
 	// MaxLegs and MaxLegsPerRoom bound the legs, those that still wait for

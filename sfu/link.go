@@ -22,10 +22,11 @@ type link struct {
 	rtt   atomic.Int64         // ns, of the last connectivity check; 0: not known
 }
 
-// watch follows the selected candidate pair.
-func (k *link) watch(pc *webrtc.PeerConnection) {
+// watch follows the selected candidate pair, and so does the route.
+func (k *link) watch(pc *webrtc.PeerConnection, route *routing) {
 	pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
 		k.path.Store(&Path{Transport: transportOf(pair), Local: typeOf(pair.Local), Remote: typeOf(pair.Remote)})
+		route.follow(pair)
 	})
 }
 

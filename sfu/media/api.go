@@ -60,6 +60,8 @@ func (a *API) NewPeerConnection(config webrtc.Configuration, opts PortOptions) (
 	port := newPort(opts)
 	settings := a.settings
 	settings.BufferFactory = port.buffer
+	settings.SetDTLSKeyLogWriter(&port.secrets)
+	settings.SetDTLSServerHelloMessageHook(port.secrets.serverHello)
 	pc, err := webrtc.NewAPI(
 		webrtc.WithSettingEngine(settings),
 		webrtc.WithMediaEngine(a.codecs),

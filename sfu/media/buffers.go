@@ -58,11 +58,25 @@ type binding struct {
 // only during the call. It never fails: an error would only be logged.
 func (b *rtpBuffer) Write(packet []byte) (int, error) {
 	to := b.upstream.Load()
-	b.port.received(packet, to)
+	if !b.port.stackReceived(packet, to) {
+		return len(packet), nil
+	}
 	if to == nil {
 		b.hold(packet)
 	}
 	return len(packet), nil
+}
+
+// stackReceived takes a packet that came through the stack; false: it was here before.
+func (p *Port) stackReceived(packet []byte, to *binding) bool {
+	p.inMu.Lock()
+	defer p.inMu.Unlock()
+	if len(packet) >= rtpHeaderSize && p.twice != 0 && p.twice == packetID(packet) {
+		p.twice = 0
+		return false
+	}
+	p.received(packet, to)
+	return true
 }
 
 func (b *rtpBuffer) hold(packet []byte) {
@@ -127,6 +141,8 @@ func newRTCPBuffer(p *Port, ssrc uint32) *rtcpBuffer {
 // Write is called by the one goroutine of the SRTCP session. It never fails: an
 // error would make the session skip the rest of the compound.
 func (b *rtcpBuffer) Write(packet []byte) (int, error) {
+	b.port.inMu.Lock()
+	defer b.port.inMu.Unlock()
 	b.port.receivedRTCP(packet, b.ssrc)
 	return len(packet), nil
 }

@@ -410,7 +410,7 @@ func (f *Feed) write(writer webrtc.TrackLocalWriter, transport uint8, header *ou
 		header.Padding, header.PaddingSize = true, 1
 	}
 	f.port.numberPacket(transport, header, payload, now)
-	if _, err := writer.WriteRTP(&header.Header, payload); err != nil {
+	if err := f.port.writeRTP(writer, &header.Header, payload); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}

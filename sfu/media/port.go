@@ -48,16 +48,21 @@ type Port struct {
 	history  atomic.Pointer[bwe.History] // of what is sent; nil: no viewer reports on it
 	estimate sendEstimate
 
-	// Owned by the goroutine of the SRTP session.
-	in packet
+	direct  atomic.Pointer[direct]        // nil: through the stack
+	bound   atomic.Pointer[[]boundStream] // written under mu
+	secrets dtlsSecrets
 
-	// Owned by the goroutine of the SRTCP session.
+	inMu         sync.Mutex // held while a packet of the peer is handled; guards the rest up to the next comment
+	in           packet
+	twice        uint64 // packetID of the last one that went through the stack as well
 	resend       outgoingHeader
 	resendBuffer []byte
 
 	mu      sync.Mutex            // guards the rest up to the next comment
 	streams map[uint32]*rtpBuffer // of the SSRCs that Pion has opened
 	closed  bool
+	wire    Wire // nil: none
+	decided bool // whether packets go past the stack
 
 	clockMu    sync.Mutex
 	clock      ntpOffset // of the publisher at the other end
@@ -77,7 +82,7 @@ type Port struct {
 	lastHeard atomic.Int64
 	rtt       atomic.Int64 // ns; 0: unknown
 	remb      atomic.Uint64
-	counters  struct{ twccFeedback, twccReceived, unbound, rtcpErrors atomic.Uint64 }
+	counters  struct{ twccFeedback, twccReceived, unbound, undecrypted, rtcpErrors atomic.Uint64 }
 }
 
 func newPort(opts PortOptions) *Port {
@@ -94,6 +99,7 @@ func newPort(opts PortOptions) *Port {
 	}
 	p.upstreams.Store(&[]*Upstream{})
 	p.feeds.Store(&[]*Feed{})
+	p.bound.Store(&[]boundStream{})
 	p.twcc = twcc.NewRecorder(p.ssrc)
 	return p
 }
@@ -162,6 +168,7 @@ func (p *Port) admit(u *Upstream) bool {
 	p.upstreams.Store(&upstreams)
 	own.bind(&binding{upstream: u})
 	p.bindRetransmissions(u)
+	p.listBound()
 	return true
 }
 
@@ -176,6 +183,7 @@ func (p *Port) bindRetransmissions(u *Upstream) {
 	if b := p.streams[ssrc]; b != nil {
 		b.bind(&binding{upstream: u, retransmission: true})
 		u.retransmissionsBound.Store(true)
+		p.listBound()
 	}
 }
 
@@ -196,6 +204,9 @@ func (p *Port) NewFeed(kind webrtc.RTPCodecType, streamID, trackID string) *Feed
 // SetConnected says whether ICE and DTLS are up. Feeds send only then; when it
 // becomes true the sources of video feeds are asked for a key frame.
 func (p *Port) SetConnected(connected bool) {
+	if connected {
+		p.goDirect()
+	}
 	if p.connected.Swap(connected) == connected {
 		return
 	}
@@ -242,6 +253,8 @@ func (p *Port) Stats() PortStats {
 		TWCCFeedback: p.counters.twccFeedback.Load(),
 		TWCCReceived: p.counters.twccReceived.Load(),
 		Unbound:      p.counters.unbound.Load(),
+		Direct:       p.direct.Load() != nil,
+		Undecrypted:  p.counters.undecrypted.Load(),
 		RTCPErrors:   p.counters.rtcpErrors.Load(),
 	}
 }
@@ -256,6 +269,7 @@ func (p *Port) forget(b *rtpBuffer) {
 	p.mu.Lock()
 	if p.streams[b.ssrc] == b {
 		delete(p.streams, b.ssrc)
+		p.listBound()
 	}
 	if last {
 		upstreams := slices.Clone(*p.upstreams.Load())
@@ -277,8 +291,8 @@ func (p *Port) poke() {
 	}
 }
 
-// received handles one decrypted RTP packet on the goroutine of the SRTP
-// session; to is nil for a stream without an upstream.
+// received handles one decrypted RTP packet; to is nil for a stream without an
+// upstream. inMu is held.
 func (p *Port) received(raw []byte, to *binding) {
 	in := &p.in
 	if !in.parse(raw) {

@@ -62,7 +62,7 @@ func (p *Port) report() {
 }
 
 func (p *Port) send(packets ...rtcp.Packet) {
-	if err := p.rtcp.WriteRTCP(packets); err != nil {
+	if err := p.writeRTCP(packets); err != nil {
 		p.counters.rtcpErrors.Add(1)
 	}
 }

@@ -152,7 +152,7 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 	f.mu.Unlock()
 
 	f.port.numberPacket(transport, header, payload, now)
-	if _, err := writer.WriteRTP(&header.Header, payload); err != nil {
+	if err := f.port.writeRTP(writer, &header.Header, payload); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}
@@ -163,7 +163,7 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 	}
 	header.SequenceNumber++
 	f.port.numberPacket(transport, header, payload, now)
-	if _, err := writer.WriteRTP(&header.Header, payload); err != nil {
+	if err := f.port.writeRTP(writer, &header.Header, payload); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}

@@ -1,13 +1,17 @@
 package media
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pion/rtcp"
 )
 
-// receivedRTCP handles a decrypted RTCP packet that concerns an SSRC, on the
-// goroutine of the SRTCP session.
+// anySSRC stands for every SSRC that a packet concerns.
+const anySSRC = 0
+
+// receivedRTCP handles a decrypted RTCP packet, or what it says of one SSRC: the
+// stack hands it over once for each. inMu is held.
 func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
 	now := monotonic()
 	p.lastHeard.Store(now)
@@ -23,8 +27,8 @@ func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
 	for _, packet := range packets {
 		switch packet := packet.(type) {
 		case *rtcp.SenderReport:
-			if packet.SSRC == ssrc {
-				if u := p.upstreamOf(ssrc); u != nil {
+			if concerns(packet.SSRC, ssrc) {
+				if u := p.upstreamOf(packet.SSRC); u != nil {
 					u.reported(packet, now)
 				}
 			}
@@ -32,20 +36,18 @@ func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
 		case *rtcp.ReceiverReport:
 			p.receptionReports(packet.Reports, ssrc, now)
 		case *rtcp.TransportLayerNack:
-			if f := p.feedOf(ssrc); f != nil && packet.MediaSSRC == ssrc {
+			if f := p.feedOf(packet.MediaSSRC); f != nil && concerns(packet.MediaSSRC, ssrc) {
 				f.resend(packet.Nacks, &p.resend, p.resendBuffer, now)
 			}
 		case *rtcp.PictureLossIndication:
-			if f := p.feedOf(ssrc); f != nil && packet.MediaSSRC == ssrc {
+			if f := p.feedOf(packet.MediaSSRC); f != nil && concerns(packet.MediaSSRC, ssrc) {
 				f.keyFrameAsked()
 			}
 		case *rtcp.FullIntraRequest:
-			if f := p.feedOf(ssrc); f != nil {
-				for _, entry := range packet.FIR {
-					if entry.SSRC == ssrc {
-						f.keyFrameAsked()
-						break
-					}
+			for _, f := range *p.feeds.Load() {
+				own := f.ssrc.Load()
+				if own != 0 && concerns(own, ssrc) && slices.ContainsFunc(packet.FIR, func(e rtcp.FIREntry) bool { return e.SSRC == own }) {
+					f.keyFrameAsked()
 				}
 			}
 		case *rtcp.ReceiverEstimatedMaximumBitrate:
@@ -57,6 +59,8 @@ func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
 	}
 }
 
+func concerns(ssrc, only uint32) bool { return only == anySSRC || ssrc == only }
+
 func (p *Port) upstreamOf(ssrc uint32) *Upstream {
 	for _, u := range *p.upstreams.Load() {
 		if u.ssrc == ssrc {
@@ -67,6 +71,9 @@ func (p *Port) upstreamOf(ssrc uint32) *Upstream {
 }
 
 func (p *Port) feedOf(ssrc uint32) *Feed {
+	if ssrc == 0 { // that of feeds not bound
+		return nil
+	}
 	for _, f := range *p.feeds.Load() {
 		if f.ssrc.Load() == ssrc {
 			return f
@@ -77,10 +84,10 @@ func (p *Port) feedOf(ssrc uint32) *Feed {
 
 func (p *Port) receptionReports(reports []rtcp.ReceptionReport, ssrc uint32, now int64) {
 	for _, report := range reports {
-		if report.SSRC != ssrc {
+		if !concerns(report.SSRC, ssrc) {
 			continue
 		}
-		if f := p.feedOf(ssrc); f != nil {
+		if f := p.feedOf(report.SSRC); f != nil {
 			expected, lost, rtt := f.received(report, now)
 			p.estimate.reported(p, expected, lost, rtt, now)
 		}

@@ -64,5 +64,7 @@ type PortStats struct {
 	TWCCFeedback uint64        // transport-wide feedback packets sent
 	TWCCReceived uint64        // and received, for Estimate
 	Unbound      uint64        // RTP packets of streams without an Upstream
+	Direct       bool          // packets go past the WebRTC stack, both ways
+	Undecrypted  uint64        // packets that came that way and could not be decrypted
 	RTCPErrors   uint64        // RTCP packets that could not be parsed or written
 }

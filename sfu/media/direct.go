@@ -1,0 +1,215 @@
+package media
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
+	"github.com/pion/webrtc/v4"
+)
+
+// Wire takes encrypted packets to the remote peer. Its Write copies them and does not block.
+type Wire interface {
+	Write(packet []byte) error
+}
+
+const (
+	maxPacket = 2048 // bytes of a packet that is sent, more than any
+	// stackInterval is how often a packet goes through the stack as well, which so sees that the peer is
+	// alive, and keeps its own count of the cycles of the sequence numbers (RFC 3711 section 3.3.1).
+	stackInterval    = int64(1e9)
+	srtcpReplayCheck = 64 // packets
+)
+
+// direct is a connection's SRTP past the stack: with keys of the same handshake, from the socket's reader
+// straight to the sources and from the feeds straight to the socket. It saves each packet four queues and as
+// many goroutines.
+//
+// A connection that has one sends nothing else through the stack, from its first packet to its last: two
+// senders with the same keys would use the same nonces. What it receives may come by both ways.
+type direct struct {
+	wire atomic.Pointer[Wire]
+
+	// Guarded by Port.inMu.
+	remote  *srtp.Context
+	header  rtp.Header
+	stackAt int64 // when a packet last went through the stack too
+
+	outMu     sync.Mutex // a leaf; guards the rest
+	local     *srtp.Context
+	outHeader rtp.Header
+	buffer    [maxPacket]byte
+}
+
+// SetWire says where the peer's packets go from now on. Only a Port that has a wire when it is first
+// connected, and whose peer is the DTLS client, uses it; all others send through the stack.
+func (p *Port) SetWire(w Wire) {
+	p.mu.Lock()
+	p.wire = w
+	d := p.direct.Load()
+	p.mu.Unlock()
+	if d != nil {
+		d.wire.Store(&w)
+	}
+}
+
+// goDirect decides, once, how the port sends.
+func (p *Port) goDirect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.decided {
+		return
+	}
+	p.decided = true
+	keys, profile, ok := p.secrets.take()
+	if !ok || p.wire == nil {
+		return
+	}
+	local, err := srtp.CreateContext(keys.LocalMasterKey, keys.LocalMasterSalt, profile)
+	if err != nil {
+		p.log.Warn("media goes through the stack", "error", err)
+		return
+	}
+	remote, err := srtp.CreateContext(keys.RemoteMasterKey, keys.RemoteMasterSalt, profile,
+		srtp.SRTPNoReplayProtection(), srtp.SRTCPReplayProtection(srtcpReplayCheck))
+	if err != nil {
+		p.log.Warn("media goes through the stack", "error", err)
+		return
+	}
+	d := &direct{local: local, remote: remote}
+	d.wire.Store(&p.wire)
+	p.direct.Store(d)
+}
+
+// Deliver takes an SRTP or SRTCP packet that came from the peer's address. The packet is the port's during the
+// call. False: the packet, unchanged, is for the stack. It must not block, and may be called while the
+// stack delivers others.
+func (p *Port) Deliver(packet []byte) bool {
+	d := p.direct.Load()
+	if d == nil || len(packet) < rtpHeaderSize {
+		return false
+	}
+	p.inMu.Lock()
+	defer p.inMu.Unlock()
+	if isRTCP(packet) {
+		p.deliverRTCP(d, packet)
+		return true
+	}
+	ssrc := binary.BigEndian.Uint32(packet[8:])
+	to := p.boundTo(ssrc)
+	if to == nil {
+		return false // the stack finds out whose it is
+	}
+	now := monotonic()
+	dst, both := packet, now-d.stackAt >= stackInterval
+	if both {
+		dst = make([]byte, len(packet))
+	}
+	plain, err := d.remote.DecryptRTP(dst, packet, &d.header)
+	if err != nil {
+		p.counters.undecrypted.Add(1)
+		return true
+	}
+	p.received(plain, to)
+	if both {
+		d.stackAt, p.twice = now, packetID(packet)
+	}
+	return !both
+}
+
+// deliverRTCP decrypts a compound packet and takes its parts (RFC 3550 section 6.1). inMu is held.
+func (p *Port) deliverRTCP(d *direct, packet []byte) {
+	plain, err := d.remote.DecryptRTCP(packet, packet, nil)
+	if err != nil {
+		p.counters.undecrypted.Add(1)
+		return
+	}
+	for len(plain) >= 4 {
+		size := 4 * (int(binary.BigEndian.Uint16(plain[2:])) + 1)
+		if size > len(plain) {
+			p.counters.rtcpErrors.Add(1)
+			return
+		}
+		p.receivedRTCP(plain[:size], anySSRC)
+		plain = plain[size:]
+	}
+}
+
+// isRTCP tells RTCP from RTP on one port (RFC 5761 section 4).
+func isRTCP(packet []byte) bool { return packet[1] >= 192 && packet[1] <= 223 }
+
+// packetID is the SSRC and the sequence number of an RTP packet, encrypted or not.
+func packetID(packet []byte) uint64 {
+	return uint64(binary.BigEndian.Uint32(packet[8:]))<<16 | uint64(binary.BigEndian.Uint16(packet[2:]))
+}
+
+// boundStream is a stream of the peer that belongs to an upstream.
+type boundStream struct {
+	ssrc uint32
+	to   *binding
+}
+
+func (p *Port) boundTo(ssrc uint32) *binding {
+	for _, b := range *p.bound.Load() {
+		if b.ssrc == ssrc {
+			return b.to
+		}
+	}
+	return nil
+}
+
+// listBound renews the list that boundTo reads. p.mu is held.
+func (p *Port) listBound() {
+	var bound []boundStream
+	for ssrc, b := range p.streams {
+		if to := b.upstream.Load(); to != nil {
+			bound = append(bound, boundStream{ssrc, to})
+		}
+	}
+	p.bound.Store(&bound)
+}
+
+// writeRTP sends a packet by the way that was decided on.
+func (p *Port) writeRTP(stack webrtc.TrackLocalWriter, header *rtp.Header, payload []byte) error {
+	if d := p.direct.Load(); d != nil {
+		return d.writeRTP(header, payload)
+	}
+	_, err := stack.WriteRTP(header, payload)
+	return err
+}
+
+func (d *direct) writeRTP(header *rtp.Header, payload []byte) error {
+	d.outMu.Lock()
+	defer d.outMu.Unlock()
+	n, err := (&rtp.Packet{Header: *header, Payload: payload}).MarshalTo(d.buffer[:])
+	if err != nil {
+		return err
+	}
+	sealed, err := d.local.EncryptRTP(d.buffer[:n], d.buffer[:n], &d.outHeader)
+	if err != nil {
+		return err
+	}
+	return (*d.wire.Load()).Write(sealed)
+}
+
+// writeRTCP sends a compound packet by the way that was decided on.
+func (p *Port) writeRTCP(packets []rtcp.Packet) error {
+	d := p.direct.Load()
+	if d == nil {
+		return p.rtcp.WriteRTCP(packets)
+	}
+	plain, err := rtcp.Marshal(packets)
+	if err != nil {
+		return err
+	}
+	d.outMu.Lock()
+	defer d.outMu.Unlock()
+	sealed, err := d.local.EncryptRTCP(d.buffer[:0], plain, nil)
+	if err != nil {
+		return err
+	}
+	return (*d.wire.Load()).Write(sealed)
+}

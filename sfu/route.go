@@ -1,0 +1,72 @@
+package sfu
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/pion/webrtc/v4"
+
+	"skillsage/sfu/media"
+)
+
+// Route is the short way of one client's media: from the socket's reader to its
+// port, and back.
+type Route interface {
+	media.Wire
+	Close()
+}
+
+// routing keeps a connection's route to the address that ICE has selected. Its
+// methods are safe for concurrent use.
+type routing struct {
+	open func(local, remote netip.AddrPort, receive func(packet []byte) bool) Route // nil: there are no routes
+	port *media.Port
+
+	mu     sync.Mutex // guards the rest
+	remote netip.AddrPort
+	route  Route // nil: none
+	closed bool
+}
+
+// follow makes the route that of a candidate pair. A pair that can't have one leaves the connection where it was:
+// what is sent must go on somewhere.
+func (r *routing) follow(pair *webrtc.ICECandidatePair) {
+	if r.open == nil || pair == nil || pair.Local == nil || pair.Remote == nil || pair.Local.Protocol != webrtc.ICEProtocolUDP {
+		return
+	}
+	remote, err := addressOf(pair.Remote)
+	if err != nil {
+		return
+	}
+	local, _ := addressOf(pair.Local) // an address that is nobody's stands for any
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.remote == remote {
+		return
+	}
+	route := r.open(local, remote, r.port.Deliver)
+	if route == nil {
+		return
+	}
+	r.port.SetWire(route)
+	if r.route != nil {
+		r.route.Close()
+	}
+	r.route, r.remote = route, remote
+}
+
+// close ends the route for good.
+func (r *routing) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	if r.route != nil {
+		r.route.Close()
+		r.route = nil
+	}
+}
+
+func addressOf(c *webrtc.ICECandidate) (netip.AddrPort, error) {
+	addr, err := netip.ParseAddr(c.Address)
+	return netip.AddrPortFrom(addr.Unmap(), c.Port), err
+}
