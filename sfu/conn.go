@@ -32,7 +32,6 @@ func (l *leg) newConn(withData bool) (*conn, error) {
 	pc, port, err := e.api.NewPeerConnection(webrtc.Configuration{
 		Certificates:                []webrtc.Certificate{e.cert},
 		AlwaysNegotiateDataChannels: withData,
-		RTPHeaderEncryptionPolicy:   webrtc.RTPHeaderEncryptionPolicyDisable,
 	}, media.PortOptions{Logger: l.log})
 	if err != nil {
 		return nil, fmt.Errorf("opening a connection: %w", err)

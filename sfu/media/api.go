@@ -8,16 +8,17 @@
 //	Source    one published track with its layers; at any time one Upstream carries it
 //	Feed      one RTP stream that a Port sends: a Source, as one viewer gets it
 //
-// A packet's way is one function call deep: the goroutine of Pion's SRTP
-// session decrypts it and writes it to the buffer that the Port handed to Pion,
-// and that write parses it once, stores it in the Source's ring and writes it to
-// the connection of each viewer. Nothing on that way may block but the
-// network socket. All RTCP of a Port is sent by its one reporter goroutine;
-// RTCP that arrives is handled on the goroutine of Pion's SRTCP session.
+// A packet's way is one function call deep: the reader of the UDP socket hands it
+// to the Port (Deliver), which decrypts it with the connection's keys, parses it
+// once, stores it in the Source's ring, encrypts it for each viewer and writes it to
+// their Wires. Nothing on that way may block. Packets for which Pion has to find out
+// what they are, and those of connections without a Wire, come and go through
+// Pion's SRTP sessions instead. All RTCP of a Port is sent by its one reporter
+// goroutine; RTCP that arrives is handled where it arrives.
 //
-// Locks, in the order in which they may be taken: Feed.moveMu, Port.mu,
-// Source.mu, Upstream.mu, Feed.mu. None is held while a packet is written. That
-// of the estimate (sendEstimate) is a leaf and not on a packet's way at all.
+// Locks, in the order in which they may be taken: Feed.moveMu, Port.inMu, Port.mu,
+// Source.mu, Upstream.mu, Feed.mu. None of those behind Port.inMu is held while a
+// packet is written. direct.outMu and that of the estimate (sendEstimate) are leaves.
 package media
 
 import (
@@ -54,14 +55,17 @@ func NewAPI(settings webrtc.SettingEngine) (*API, error) {
 	return &API{settings: settings, codecs: codecs}, nil
 }
 
-// NewPeerConnection makes a peer connection and its Port. Whoever closes the
-// one must close the other: first the peer connection, then the Port.
+// NewPeerConnection makes a peer connection and its Port, without encryption of
+// header extensions (RFC 9335). Whoever closes the one must close the other: first
+// the peer connection, then the Port.
 func (a *API) NewPeerConnection(config webrtc.Configuration, opts PortOptions) (*webrtc.PeerConnection, *Port, error) {
 	port := newPort(opts)
 	settings := a.settings
 	settings.BufferFactory = port.buffer
 	settings.SetDTLSKeyLogWriter(&port.secrets)
 	settings.SetDTLSServerHelloMessageHook(port.secrets.serverHello)
+	// The short way past the stack does without it, and reads header extensions before decryption.
+	config.RTPHeaderEncryptionPolicy = webrtc.RTPHeaderEncryptionPolicyDisable
 	pc, err := webrtc.NewAPI(
 		webrtc.WithSettingEngine(settings),
 		webrtc.WithMediaEngine(a.codecs),

@@ -17,7 +17,8 @@ type Wire interface {
 }
 
 const (
-	maxPacket = 2048 // bytes of a packet that is sent, more than any
+	maxPacket = 2048 // bytes, more than any packet has
+	maxGuess  = 4    // cycles of a sender's sequence numbers that can have gone by unseen
 	// stackInterval is how often a packet goes through the stack as well, which so sees that the peer is
 	// alive, and keeps its own count of the cycles of the sequence numbers (RFC 3711 section 3.3.1).
 	stackInterval    = int64(1e9)
@@ -36,7 +37,9 @@ type direct struct {
 	// Guarded by Port.inMu.
 	remote  *srtp.Context
 	header  rtp.Header
-	stackAt int64 // when a packet last went through the stack too
+	plain   [maxPacket]byte
+	guesses uint32 // of a sender's rollover counter
+	stackAt int64  // when a packet last went through the stack too
 
 	outMu     sync.Mutex // a leaf; guards the rest
 	local     *srtp.Context
@@ -103,21 +106,34 @@ func (p *Port) Deliver(packet []byte) bool {
 	if to == nil {
 		return false // the stack finds out whose it is
 	}
-	now := monotonic()
-	dst, both := packet, now-d.stackAt >= stackInterval
-	if both {
-		dst = make([]byte, len(packet))
-	}
-	plain, err := d.remote.DecryptRTP(dst, packet, &d.header)
+	// Not in place: what fails to decrypt here may still do so in the stack.
+	plain, err := d.remote.DecryptRTP(d.plain[:], packet, &d.header)
 	if err != nil {
-		p.counters.undecrypted.Add(1)
-		return true
+		if plain, err = d.guess(ssrc, packet); err != nil {
+			p.counters.undecrypted.Add(1)
+			return false
+		}
 	}
 	p.received(plain, to)
-	if both {
+	if now := p.lastHeard.Load(); now-d.stackAt >= stackInterval {
 		d.stackAt, p.twice = now, packetID(packet)
+		return false
 	}
-	return !both
+	return true
+}
+
+// guess decrypts a packet of a stream whose rollover counter (RFC 3711 section 3.3.1) may be ahead: the first
+// packets of a stream go through the stack, and so do those that come from an address without a route.
+// inMu is held.
+func (d *direct) guess(ssrc uint32, packet []byte) ([]byte, error) {
+	known, _ := d.remote.ROC(ssrc)
+	d.guesses++
+	d.remote.SetROC(ssrc, known+1+d.guesses%maxGuess)
+	plain, err := d.remote.DecryptRTP(d.plain[:], packet, &d.header)
+	if err != nil {
+		d.remote.SetROC(ssrc, known)
+	}
+	return plain, err
 }
 
 // deliverRTCP decrypts a compound packet and takes its parts (RFC 3550 section 6.1). inMu is held.
