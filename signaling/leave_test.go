@@ -140,10 +140,8 @@ func TestGhostMakesPlace(t *testing.T) {
 	if last := got[len(got)-2:]; last[0] != "user-left" || last[1] != "user-joined" {
 		t.Errorf("recruiter received %q", got)
 	}
-	calls := relay.calls()
-	if n := len(calls); calls[n-2] != "leave iv "+ghosts[1].ID() || calls[n-1] != "join iv "+c.ID()+" candidate" {
-		t.Errorf("the relay was told %q", calls)
-	}
+	r.wantCalls(relay, "join iv "+a.ID()+" recruiter", "join iv "+ghosts[0].ID()+" candidate", "join iv "+ghosts[1].ID()+" candidate",
+		"leave iv "+ghosts[1].ID(), "join iv "+c.ID()+" candidate")
 	if st := r.server.Stats(); st.Evicted != 1 || st.Members != 3 {
 		t.Errorf("%d evicted, %d members", st.Evicted, st.Members)
 	}
