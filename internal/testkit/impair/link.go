@@ -54,6 +54,7 @@ type flow struct {
 	client netip.AddrPort
 	conn   *net.UDPConn // towards the server
 	heard  atomic.Int64 // when the client last sent, Unix nanoseconds
+	cut    atomic.Bool  // nothing passes
 }
 
 // New starts a Link. Close ends it.
@@ -121,6 +122,18 @@ func set(p *pipe, s Settings) error {
 	}
 	p.set(s)
 	return nil
+}
+
+// Cut stops all that one client sends and is sent, or lets it pass again, and leaves the others alone. It reports
+// whether the Link knows the client.
+func (l *Link) Cut(client netip.AddrPort, on bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.flows[client]
+	if f != nil {
+		f.cut.Store(on)
+	}
+	return f != nil
 }
 
 // Counters returns those of both directions.

@@ -152,6 +152,32 @@ func TestDelayAndChanges(t *testing.T) {
 	}
 }
 
+// One client is in the dark and comes back as the same, and the others do not notice.
+func TestCutOneClient(t *testing.T) {
+	l := open(t, Options{Target: echo(t)})
+	one, other := dial(t, l), dial(t, l)
+	_, before := ask(t, one, "one")
+	ask(t, other, "other")
+	address := one.LocalAddr().(*net.UDPAddr).AddrPort()
+	if !l.Cut(address, true) {
+		t.Fatal("the link does not know its client")
+	}
+	if l.Cut(loopback, true) {
+		t.Error("the link knows somebody who never sent")
+	}
+	if _, err := one.Write([]byte("gone")); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, other, "still here")
+	if up, down := l.Counters(); up.Lost != 1 || up.Forwarded != 3 || down.Packets != 3 {
+		t.Errorf("up %+v, down %+v", up, down)
+	}
+	l.Cut(address, false)
+	if got, after := ask(t, one, "back"); got != "back" || after != before {
+		t.Errorf("got %q from port %d, before %d", got, after, before)
+	}
+}
+
 // What is on its way through a slow link arrives in order, and no faster than the link is.
 func TestRateOfALink(t *testing.T) {
 	const packets, size = 20, 1000 - headerBytes

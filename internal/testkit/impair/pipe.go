@@ -19,7 +19,7 @@ type Counters struct {
 	Packets   uint64 `json:"packets"`   // came in
 	Bytes     uint64 `json:"bytes"`     // came in, without headers
 	Forwarded uint64 `json:"forwarded"` // went out
-	Lost      uint64 `json:"lost"`      // by Settings.Loss
+	Lost      uint64 `json:"lost"`      // by Settings.Loss, or of a client that was cut
 	Dropped   uint64 `json:"dropped"`   // because the queue was full
 	Failed    uint64 `json:"failed"`    // the system refused to send
 	Waiting   int    `json:"waiting"`   // on their way now
@@ -76,7 +76,10 @@ func (p *pipe) push(f *flow, data []byte) {
 		p.mu.Unlock()
 		return
 	}
-	at, verdict := p.shaper.admit(now, len(data))
+	at, verdict := time.Time{}, lost
+	if !f.cut.Load() {
+		at, verdict = p.shaper.admit(now, len(data))
+	}
 	switch verdict {
 	case lost:
 		p.count.Lost++
