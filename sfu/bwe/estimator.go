@@ -98,6 +98,9 @@ const (
 	forgiveFor   = int64(15e9)
 	clearAfter   = int64(10e9) // without congestion the limit may be lifted
 
+	provenQueue = int64(10e6)
+	provenAfter = rateWindow
+
 	stepMost      = int64(500e6) // of time that growth is counted for
 	feedbackStale = int64(3e9)   // without transport-wide feedback other sources count
 	rembStale     = int64(10e9)
@@ -200,6 +203,9 @@ func (e *Estimator) Feedback(now int64, contiguous bool, packets []Packet) {
 	}
 	e.lossPart = backOffLoss
 	e.control(now, step, e.delay.state, e.delay.queue(), span >= rateWindow)
+	if e.bitrate > 0 && e.proves(now) {
+		e.bitrate = max(e.bitrate, e.within(min(e.acknowledged, e.sent))) // out of a burst more seems to arrive
+	}
 }
 
 func (e *Estimator) respond(took int64) {
@@ -259,6 +265,17 @@ func (e *Estimator) control(now, step int64, state State, queue int64, settled b
 		return
 	}
 	e.bitrate = e.within(min(e.grown(float64(step)/1e9), bound))
+}
+
+// proves reports whether what arrives gets through without a queue and without
+// loss, and so fits, whatever was thought before. Right after a decrease what
+// arrives was sent before it.
+func (e *Estimator) proves(now int64) bool {
+	if e.delay.state != Normal || e.delay.queue() > provenQueue || now-e.decreasedAt < max(provenAfter, e.responseTime()) {
+		return false
+	}
+	excess, _ := e.loss.excess(1)
+	return excess <= lossLow
 }
 
 // grown is the estimate after some seconds without congestion.

@@ -89,7 +89,9 @@ func (s *Shared) Update(now int64, all []Estimate) Estimate {
 func (s *Shared) sum(all []Estimate) (sum Estimate) {
 	sum.Source = TransportWide
 	weight := 0.0
+	sum.Age = all[0].Age
 	for _, e := range all {
+		sum.Age = min(sum.Age, e.Age)
 		sum.Acknowledged += e.Acknowledged
 		sum.Sent += e.Sent
 		sum.Loss += e.Loss * float64(e.Sent)

@@ -25,6 +25,7 @@ type path struct {
 	policer   bool                  // what exceeds the rate is dropped at once, nothing waits
 	delay     int64                 // each way
 	loss      float64               // of packets, at random
+	losing    func(t int64) float64 // the same, where it changes
 	lossBack  float64               // of feedback
 	jitter    func(r *rand.Rand, t int64) int64
 	reorders  bool // jitter changes the order
@@ -135,7 +136,11 @@ func simulate(p *path, s sender, length int64, seed uint64) []point {
 			expected++
 			counts[slot][0] += float64(size)
 			packets[slot]++
-			lose := p.dark != nil && p.dark(t) || random.Float64() < p.loss
+			loss := p.loss
+			if p.losing != nil {
+				loss = p.losing(t)
+			}
+			lose := p.dark != nil && p.dark(t) || random.Float64() < loss
 			switch {
 			case lose:
 			case p.policer:
