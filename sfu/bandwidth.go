@@ -24,11 +24,12 @@ const (
 	splitMost  = 5               // times that it doubles
 	joinAfter  = 8 * time.Second // of being able to take what they get
 
-	overLimit = 1.5             // times its share: a picture without layers is too much
-	overFor   = 4 * time.Second // for so long, until it is paused,
-	pauseFor  = 15 * time.Second
+	overLimit = 1.5 // times its share: a picture without layers is too much
 
-	shortFor = 2 * time.Second // of nothing being left for a picture on a congested link, until it is paused
+	congestedQueue = 60 * time.Millisecond
+	congestedLoss  = 0.1             // more than the inherent part
+	freshFor       = time.Second     // what feedback says is so, transport-wide
+	freshReports   = 5 * time.Second // and without
 
 	raisePause   = 5 * time.Second // after a step down
 	raiseMargin  = 1.15
@@ -39,10 +40,8 @@ const (
 
 // share is what a viewer gets of one picture.
 type share struct {
-	allowed uint64    // bit/s on the wire
-	short   time.Time // since when it is nothing
-	over    time.Time
-	paused  time.Time // for being too much; zero: not
+	allowed uint64 // bit/s on the wire
+	pause   pause
 	lowered time.Time // the last step down
 	probed  time.Time // the last attempt to go up
 	probing time.Duration
@@ -56,7 +55,7 @@ type viewing struct {
 	demand  demand
 	calm    bool // the leg carries all that it is sent, with room
 
-	congested bool // the member's link carries less than it is sent at present
+	congestion congestion // of the member's link
 }
 
 // adapt makes what is sent and published fit what the viewers can take.
@@ -76,7 +75,11 @@ func (r *room) adapt(now time.Time) {
 	for _, m := range r.members {
 		for _, v := range m.receive(now) {
 			v.section.share.allowed = v.demand.allowed
-			v.section.feed.SetTarget(v.target(now))
+			target, before := v.target(now), v.section.feed.Target()
+			v.section.feed.SetTarget(target)
+			if target.Paused != before.Paused {
+				v.leg.log.Debug("picture paused or resumed", "paused", target.Paused, "mid", v.section.mid, "allowed", v.demand.allowed, "rate", v.demand.rate)
+			}
 			panels[v.source] = append(panels[v.source], v)
 			if small := v.awaits(); small != nil {
 				panels[small] = append(panels[small], v) // which has to begin as small as is right for it
@@ -131,9 +134,9 @@ func (m *member) receive(now time.Time) []*viewing {
 	}
 	link := m.link.Update(now.Sub(m.room.engine.started).Nanoseconds()+1, estimates)
 	if link.Limited {
-		allocate(uint64(float64(link.Bitrate)*(1-min(link.Loss, 0.25))), voices, pictures)
+		allocate(budget(&link), voices, pictures)
 		for _, v := range all {
-			v.congested = link.State == bwe.Overuse || link.QueueDelay > 60*time.Millisecond || link.Loss-link.InherentLoss > 0.1
+			v.congestion = congestionOf(&link)
 		}
 	}
 	return all
@@ -151,6 +154,25 @@ func (v *viewing) awaits() *source {
 	return nil
 }
 
+// budget is what may be sent for the first time: what is lost whatever is sent is
+// sent again. What is lost because it is too much, the limit has in it.
+func budget(link *bwe.Estimate) uint64 {
+	return uint64(float64(link.Bitrate) * (1 - min(link.InherentLoss, 0.25)))
+}
+
+// congestionOf a link, by feedback that is fresh: in the dark nothing is known.
+func congestionOf(e *bwe.Estimate) congestion {
+	switch {
+	case e.Age > freshFor && (e.Source == bwe.TransportWide || e.Age > freshReports):
+		return uncongested
+	case e.State == bwe.Overuse || e.QueueDelay > congestedQueue:
+		return queueing
+	case e.Loss-e.InherentLoss > congestedLoss:
+		return losing
+	}
+	return uncongested
+}
+
 // calm tells that a leg has room above what it is sent.
 func calm(e *bwe.Estimate) bool {
 	return e.State != bwe.Overuse && e.QueueDelay < 40*time.Millisecond && e.Loss-e.InherentLoss < 0.02 &&
@@ -160,24 +182,13 @@ func calm(e *bwe.Estimate) bool {
 // target is what the feed sends of its source.
 func (v *viewing) target(now time.Time) media.Target {
 	sh, allowed := &v.section.share, v.demand.allowed
-	if allowed > 0 {
-		sh.short = time.Time{}
-	} else if sh.short.IsZero() || !v.congested {
-		sh.short = now // what gets through need not be taken away
-	}
-	if allowed == 0 && (now.Sub(sh.short) > shortFor || v.section.feed.Target().Paused) {
-		return media.Target{Paused: true}
-	}
 	layers := v.source.layers
-	if v.awaits() != nil {
+	paused := sh.pause.look(now, v.need(), v.congestion)
+	if paused || v.awaits() != nil {
 		return media.Target{Paused: true} // voice comes first
 	}
-	if allowed == unlimited {
-		sh.over, sh.paused = time.Time{}, time.Time{}
-		return media.HighestTarget
-	}
-	if len(layers) < 2 {
-		return v.whole(now)
+	if allowed == unlimited || len(layers) < 2 {
+		return media.HighestTarget // a publisher without layers is asked to send less
 	}
 	present := v.section.feed.Target()
 	at := position(layers, present)
@@ -192,7 +203,7 @@ func (v *viewing) target(now time.Time) media.Target {
 		}
 	}
 	switch {
-	case fit < at && !v.congested && !sh.probed.IsZero() && now.Sub(sh.probed) < probeJudged:
+	case fit < at && v.congestion == uncongested && !sh.probed.IsZero() && now.Sub(sh.probed) < probeJudged:
 		fit = at // an attempt lasts until something speaks against it, or it has been proved
 	case fit < at:
 		if !sh.probed.IsZero() && now.Sub(sh.probed) < probeJudged {
@@ -215,29 +226,17 @@ func (v *viewing) target(now time.Time) media.Target {
 	return media.Target{Spatial: layers[fit].Spatial, Temporal: layers[fit].Temporal}
 }
 
-// whole is the target of a picture that can only be sent as it is: its publisher
-// is asked to send less, and until it does, or if it does not, voice has to be
-// saved.
-func (v *viewing) whole(now time.Time) media.Target {
-	sh := &v.section.share
-	tooMuch := float64(v.source.rate) > overLimit*float64(v.demand.allowed)
-	switch {
-	case tooMuch && sh.paused.IsZero() && v.section.feed.Target().Paused:
-		sh.paused = now
-		return media.Target{Paused: true}
-	case !sh.paused.IsZero() && tooMuch && now.Sub(sh.paused) < pauseFor:
-		return media.Target{Paused: true}
-	case !sh.paused.IsZero():
-		sh.paused, sh.over = time.Time{}, time.Time{}
-	case !tooMuch:
-		sh.over = time.Time{}
-	case sh.over.IsZero():
-		sh.over = now
-	case now.Sub(sh.over) > overFor:
-		sh.paused = now
-		return media.Target{Paused: true}
+// need tells whether the picture fits, as it is or with layers left out.
+func (v *viewing) need() need {
+	switch allowed := v.demand.allowed; {
+	case allowed == unlimited:
+		return fits
+	case allowed == 0:
+		return nothing
+	case len(v.source.layers) < 2 && float64(v.source.rate) > overLimit*float64(allowed):
+		return over
 	}
-	return media.HighestTarget
+	return fits
 }
 
 // prefers compares two layers that fit: of a camera the one with more to it, of a
