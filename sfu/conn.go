@@ -86,6 +86,12 @@ func (c *conn) close() {
 	c.port.Wait()
 }
 
+// silentFor tells that the client was heard of once, but not for this long.
+func (c *conn) silentFor(now time.Time, d time.Duration) bool {
+	heard := c.port.LastHeard()
+	return !heard.IsZero() && now.Sub(heard) > d
+}
+
 // addSection adds a transceiver with a feed of its own. An empty mid lets the
 // client's next offer give it one.
 func (c *conn) addSection(s *section) error {

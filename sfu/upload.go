@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"slices"
 	"time"
 
 	"skillsage/sfu/jsep"
@@ -17,6 +18,9 @@ const (
 	// refillPatience is what a client gets to send its tracks when it was asked
 	// for them, before another leg is tried.
 	refillPatience = 2500 * time.Millisecond
+	// darkAfter is how long a leg may be silent on which the client is to send. It is
+	// well above the 400 ms between packets of a voice that pauses.
+	darkAfter = 800 * time.Millisecond
 	// stopDelay is how long a share waits for "the share is over" when its uploading
 	// connection was closed: to a client that closes one after the other an offer
 	// would look like a new call.
@@ -46,7 +50,7 @@ func (l *leg) fitness(slot int, now time.Time) fitness {
 	switch up := l.upstreams[p.mid]; {
 	case l.conn == nil || s != nil && (s.rejected || !s.wantRecv):
 		return unfit
-	case l.unreachable:
+	case l.unreachable || l.dark(now):
 		return suspect
 	case l.parting():
 		return promising // its upload is about to be one of its own
@@ -60,6 +64,30 @@ func (l *leg) fitness(slot int, now time.Time) fitness {
 		return promising
 	}
 	return suspect
+}
+
+// dark tells that the client is heard on another leg and not on this one, where it
+// was and has to be: long before the stack gives up a connection.
+func (l *leg) dark(now time.Time) bool {
+	if !l.connected || !l.conn.silentFor(now, darkAfter) || !l.talks() {
+		return false
+	}
+	return slices.ContainsFunc(l.room.order, func(other *leg) bool {
+		return other.client == l.client && other.connected && !other.conn.silentFor(now, darkAfter/2)
+	})
+}
+
+// talks tells that the client has something to send on the leg: media, or feedback
+// on a picture.
+func (l *leg) talks() bool {
+	for slot := range l.pubs {
+		if s := l.pubs[slot].source; s != nil && s.uploader == l {
+			return true
+		}
+	}
+	return slices.ContainsFunc(l.sections, func(s *section) bool {
+		return s.kind == jsep.Video && s.feed != nil && s.shown != nil && s.shown.arrives() && !s.feed.Target().Paused
+	})
 }
 
 // refilling tells whether the client has just been asked for its tracks.
