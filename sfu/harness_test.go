@@ -8,18 +8,16 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 	"github.com/pion/webrtc/v4/pkg/media"
 	"go.uber.org/goleak"
 
-	"skillsage/sfu/jsep"
+	"skillsage/internal/testkit/page"
 )
 
 func TestMain(m *testing.M) {
@@ -156,7 +154,7 @@ type client struct {
 	mimes    map[string]string         // of what is received, "peer kind"
 	streams  map[string]bool
 	offers   int
-	muted    map[*webrtc.PeerConnection]map[string]bool // mids in which the server does not want to receive
+	wanted   map[*webrtc.PeerConnection]map[string]bool // mids in which the server wants to receive
 }
 
 func (c *call) join(id, role string, video ...string) *client {
@@ -164,7 +162,7 @@ func (c *call) join(id, role string, video ...string) *client {
 		call: c, id: id, role: role, stream: "camera-" + id, video: video, mimes: make(map[string]string),
 		inbox: make(chan message, 1024), done: make(chan struct{}),
 		pcs: make(map[clientKey]*webrtc.PeerConnection), received: make(map[string]*atomic.Uint64), streams: make(map[string]bool),
-		muted: make(map[*webrtc.PeerConnection]map[string]bool),
+		wanted: make(map[*webrtc.PeerConnection]map[string]bool),
 	}
 	c.mu.Lock()
 	c.clients[id] = p
@@ -229,17 +227,12 @@ func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
 	if pc != nil {
 		return pc
 	}
-	engine := &webrtc.MediaEngine{}
+	var codecs *webrtc.MediaEngine
 	if p.video != nil {
-		registerOnly(p.call.t, engine, p.video)
-	} else if err := engine.RegisterDefaultCodecs(); err != nil {
-		p.call.t.Error(err)
+		codecs = &webrtc.MediaEngine{}
+		registerOnly(p.call.t, codecs, p.video)
 	}
-	settings := webrtc.SettingEngine{}
-	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	pc, err := page.NewConnection(codecs)
 	if err != nil {
 		p.call.t.Error(err)
 		return nil
@@ -372,7 +365,7 @@ func (p *client) onOffer(m message) {
 	if screen, _ := p.screen.Load().(string); fresh && m.screen && screen != "" {
 		p.addTracks(pc, screen, "video")
 	}
-	err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: alive(m.sdp)})
+	err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: page.Alive(m.sdp)})
 	var desc webrtc.SessionDescription
 	if err == nil {
 		desc, err = pc.CreateAnswer(nil)
@@ -399,7 +392,7 @@ func (p *client) onAnswer(m message) {
 	if pc == nil {
 		return
 	}
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: alive(m.sdp)}); err != nil {
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: page.Alive(m.sdp)}); err != nil {
 		p.call.t.Logf("%s takes the answer of %s: %v", p.id, m.from, err)
 		return
 	}
@@ -408,39 +401,17 @@ func (p *client) onAnswer(m message) {
 	}
 }
 
-// obey sends only where a server's description wants to receive, as browsers do and
-// the stack does not, and says so in the client's answer.
+// obey sends only where a server's description wants to receive, and says so in the client's answer.
 func (p *client) obey(pc *webrtc.PeerConnection, remote, answer string) (string, error) {
-	desc, err := jsep.Parse(remote)
+	wanted, own, err := page.Obey(remote, answer)
 	if err != nil {
 		return "", err
 	}
-	muted := make(map[string]bool)
-	for _, s := range desc.Sections {
-		muted[s.MID] = !s.Direction.Recv
-	}
 	p.mu.Lock()
-	p.muted[pc] = muted
-	p.mu.Unlock()
-	own, err := jsep.Parse(answer)
-	if answer == "" || err != nil {
-		return answer, nil
-	}
-	return jsep.Rewrite(answer, func(mid string) (jsep.Local, bool) {
-		s, offered := own.Section(mid), desc.Section(mid)
-		if s == nil || offered == nil || offered.Kind == jsep.Application || s.Rejected {
-			return jsep.Local{}, false
-		}
-		local := jsep.Local{Send: s.Direction.Send && offered.Direction.Recv, Recv: s.Direction.Recv && offered.Direction.Send}
-		if s.Kind == jsep.Audio {
-			local.Opus = jsep.OpusOf(s)
-		}
-		return local, true
-	})
+	defer p.mu.Unlock()
+	p.wanted[pc] = wanted
+	return own, nil
 }
-
-// alive hides from the client's stack what would stop a transceiver of it for good.
-func alive(sdp string) string { return strings.ReplaceAll(sdp, "a=inactive", "a=recvonly") }
 
 // maySend tells whether the server wants what a sender has.
 func (p *client) maySend(pc *webrtc.PeerConnection, sender *webrtc.RTPSender) bool {
@@ -448,10 +419,16 @@ func (p *client) maySend(pc *webrtc.PeerConnection, sender *webrtc.RTPSender) bo
 		if t.Sender() == sender {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			return !p.muted[pc][t.Mid()]
+			return p.mayUse(pc, t.Mid())
 		}
 	}
 	return false
+}
+
+// mayUse tells whether the server wants to receive in a section, or has not spoken of it. p.mu is held.
+func (p *client) mayUse(pc *webrtc.PeerConnection, mid string) bool {
+	wanted, described := p.wanted[pc][mid]
+	return wanted || !described
 }
 
 // closeConnection closes a connection without a word, as stopping a share does.

@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/ice/v4"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"skillsage/internal/testkit/page"
 )
 
 // simulcastPage is a connection that a page with sendEncodings would make: one
@@ -34,26 +35,22 @@ func newSimulcastPage(t *testing.T, stream string) *simulcastPage {
 	}
 	check(codecs.RegisterDefaultCodecs())
 	check(webrtc.ConfigureSimulcastExtensionHeaders(codecs))
-	settings := webrtc.SettingEngine{}
-	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	pc, err := page.NewConnection(codecs)
 	check(err)
-	page := &simulcastPage{pc: pc}
+	result := &simulcastPage{pc: pc}
 	for _, rid := range simulcastRIDs {
 		track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000},
 			"video", stream, webrtc.WithRTPStreamID(rid))
 		check(err)
-		page.tracks = append(page.tracks, track)
-		if page.sender == nil {
-			page.sender, err = pc.AddTrack(track)
+		result.tracks = append(result.tracks, track)
+		if result.sender == nil {
+			result.sender, err = pc.AddTrack(track)
 		} else {
-			err = page.sender.AddEncoding(track)
+			err = result.sender.AddEncoding(track)
 		}
 		check(err)
 	}
-	return page
+	return result
 }
 
 // roll sends pictures whose size tells the layer, until done is closed.

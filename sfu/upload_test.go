@@ -51,7 +51,7 @@ func (p *client) sends() (list []string) {
 	defer p.mu.Unlock()
 	for key, pc := range p.pcs {
 		for _, t := range pc.GetTransceivers() {
-			if t.Kind() == webrtc.RTPCodecTypeVideo && !p.muted[pc][t.Mid()] {
+			if t.Kind() == webrtc.RTPCodecTypeVideo && p.mayUse(pc, t.Mid()) {
 				list = append(list, key.peer)
 			}
 		}
