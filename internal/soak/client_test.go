@@ -3,22 +3,19 @@ package soak
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
+	"maps"
 	"net"
 	"net/netip"
 	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/ice/v4"
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
 	"skillsage/internal/testkit/impair"
-	"skillsage/sfu/jsep"
+	"skillsage/internal/testkit/page"
 )
 
 // kind is what a client is like.
@@ -39,21 +36,25 @@ type connKey struct {
 // its camera to every connection, and sends where the descriptions let it, as browsers do.
 type client struct {
 	// Static.
-	room    *room
-	id      string
-	kind    kind
-	calls   bool         // it calls newcomers with its running share, too
-	link    *impair.Link // its line, nil for none of its own
-	media   netip.AddrPort
-	away    time.Duration // each way between it and the signaling
-	inbox   chan signal   // from the server
-	outbox  chan signal   // to the server
-	done    chan struct{}
-	wg      sync.WaitGroup
-	outages spans // of its line
+	room     *room
+	id       string
+	kind     kind
+	calls    bool         // it calls newcomers with its running share, too
+	link     *impair.Link // its line, nil for none of its own
+	media    netip.AddrPort
+	away     time.Duration // each way between it and the signaling
+	inbox    chan signal   // from the server
+	outbox   chan signal   // to the server
+	done     chan struct{}
+	wg       sync.WaitGroup
+	outages  spans        // of its line
+	squeezes spans        // times in which its line does not carry all that it is sent
+	bad      atomic.Bool  // something is wrong with its line
+	settles  atomic.Int64 // when ICE that it has restarted is up again at the latest, Unix ns
 
 	mu     sync.Mutex
 	conns  map[connKey]*conn // guarded by mu
+	camera map[string]string // guarded by mu: stream id, by kind
 	screen string            // guarded by mu: stream id of the running share
 	flows  map[connKey]*flow // guarded by mu: what it should see
 }
@@ -71,22 +72,10 @@ type conn struct {
 
 	mu   sync.Mutex
 	outs []*out // guarded by mu
-	chat *webrtc.DataChannel
-}
 
-// out is a track that a client sends on one connection.
-type out struct {
-	track   *webrtc.TrackLocalStaticRTP
-	sender  *webrtc.RTPSender
-	video   bool
-	allowed atomic.Bool
-	wantKey atomic.Bool
-
-	// Owned by the client's sending goroutine.
-	sending bool
-	seq     uint16
-	last    picture
-	keyAt   time.Time
+	// Owned by what the client does when it hears of something.
+	chat  *webrtc.DataChannel
+	stale bool // its tracks have changed since it was offered
 }
 
 func newClient(r *room, id string, k kind, line, calls bool, away time.Duration, seed uint64) (*client, error) {
@@ -94,6 +83,7 @@ func newClient(r *room, id string, k kind, line, calls bool, away time.Duration,
 		room: r, id: id, kind: k, calls: calls, media: r.soak.port.Addresses()[0],
 		away: away, inbox: make(chan signal, 1024), outbox: make(chan signal, 1024), done: make(chan struct{}),
 		conns: make(map[connKey]*conn), flows: make(map[connKey]*flow),
+		camera: map[string]string{"audio": "camera-" + id, "video": "camera-" + id},
 	}
 	switch {
 	case k == cutOff:
@@ -188,16 +178,7 @@ func (c *client) forget(peer string, cameraToo bool) {
 
 // open makes a connection with the page's tracks.
 func (c *client) open(key connKey, camera bool) (*conn, error) {
-	media := &webrtc.MediaEngine{}
-	if err := media.RegisterDefaultCodecs(); err != nil {
-		return nil, err
-	}
-	settings := webrtc.SettingEngine{}
-	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
-	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	pc, err := page.NewConnection(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +191,7 @@ func (c *client) open(key connKey, camera bool) (*conn, error) {
 	default:
 		c.conns[key] = one
 	}
-	screen := c.screen
+	screen, streams := c.screen, maps.Clone(c.camera)
 	c.mu.Unlock()
 	if stop {
 		_ = pc.Close()
@@ -239,7 +220,11 @@ func (c *client) open(key connKey, camera bool) (*conn, error) {
 		}
 	})
 	if camera {
-		err = c.add(one, "camera-"+c.id, "audio", "video")
+		for _, kind := range []string{"audio", "video"} {
+			if err == nil {
+				err = c.add(one, streams[kind], kind)
+			}
+		}
 	} else if screen != "" {
 		err = c.add(one, screen, "video")
 	}
@@ -248,100 +233,6 @@ func (c *client) open(key connKey, camera bool) (*conn, error) {
 
 // shows tells whether the client tells its addresses: one with a line of its own must be reached through that alone.
 func (c *client) shows() bool { return c.link == nil && c.kind == healthy }
-
-func (c *client) add(one *conn, stream string, kinds ...string) error {
-	for _, kind := range kinds {
-		capability := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000}
-		if kind == "audio" {
-			capability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}
-		}
-		track, err := webrtc.NewTrackLocalStaticRTP(capability, kind+"-"+stream, stream)
-		if err != nil {
-			return err
-		}
-		sender, err := one.pc.AddTrack(track)
-		if err != nil {
-			return err
-		}
-		o := &out{track: track, sender: sender, video: kind == "video", seq: uint16(rand.Uint32())}
-		o.allowed.Store(true)
-		one.mu.Lock()
-		one.outs = append(one.outs, o)
-		one.mu.Unlock()
-		c.wg.Go(func() {
-			for {
-				packets, _, err := sender.ReadRTCP()
-				if err != nil {
-					return
-				}
-				for _, p := range packets {
-					switch p.(type) {
-					case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-						o.wantKey.Store(true)
-					}
-				}
-			}
-		})
-	}
-	return nil
-}
-
-// send is the client's camera, microphone and screen.
-func (c *client) send() {
-	ticker := time.NewTicker(voiceEvery)
-	defer ticker.Stop()
-	begin := time.Now()
-	var list []*out
-	for tick := 0; ; tick++ {
-		select {
-		case <-c.done:
-			return
-		case <-ticker.C:
-		}
-		list = list[:0]
-		c.mu.Lock()
-		for _, one := range c.conns {
-			one.mu.Lock()
-			list = append(list, one.outs...)
-			one.mu.Unlock()
-		}
-		c.mu.Unlock()
-		now := time.Now()
-		for _, o := range list {
-			if !o.video || tick%int(pictureEvery/voiceEvery) == 0 {
-				o.write(now, now.Sub(begin))
-			}
-		}
-	}
-}
-
-func (o *out) write(now time.Time, at time.Duration) {
-	if !o.allowed.Load() {
-		o.sending = false
-		return
-	}
-	packet := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: o.seq, Marker: o.video}}
-	if o.video {
-		o.last.n++
-		o.last.key = !o.sending || o.wantKey.Load() && now.Sub(o.keyAt) > 100*time.Millisecond
-		if !o.sending {
-			o.last.encoder, o.last.n = rand.Uint64(), 0
-		}
-		if o.last.key {
-			o.wantKey.Store(false)
-			o.keyAt = now
-		}
-		packet.Timestamp = uint32(at.Seconds() * 90000)
-		packet.Payload = o.last.payload()
-	} else {
-		packet.Timestamp = uint32(at.Seconds() * 48000)
-		packet.Payload = make([]byte, 80)
-		packet.Payload[0] = 0x78
-	}
-	o.sending = true
-	o.seq++
-	_ = o.track.WriteRTP(packet)
-}
 
 // watch reads a track and notes what a person would see.
 func (c *client) watch(one *conn, track *webrtc.TrackRemote) {
@@ -394,6 +285,7 @@ func (c *client) offer(key connKey, restart bool) {
 	if one.pc.SignalingState() != webrtc.SignalingStateStable {
 		return
 	}
+	one.stale = false
 	var options *webrtc.OfferOptions
 	if restart {
 		options = &webrtc.OfferOptions{ICERestart: true}
@@ -450,6 +342,7 @@ func (c *client) onOffer(key connKey, sdp string) {
 		return
 	}
 	c.signal(key, "answer", text)
+	c.refresh(one)
 }
 
 func (c *client) onAnswer(key connKey, sdp string) {
@@ -464,6 +357,14 @@ func (c *client) onAnswer(key connKey, sdp string) {
 	if err != nil {
 		c.trouble("takes an answer", err)
 	}
+	c.refresh(one)
+}
+
+// refresh offers tracks that changed while another description was on its way.
+func (c *client) refresh(one *conn) {
+	if one.stale {
+		c.offer(one.key, false)
+	}
 }
 
 // trouble counts what went wrong in a client's own stack, for which a connection that was closed meanwhile is the usual cause.
@@ -472,44 +373,22 @@ func (c *client) trouble(what string, err error) {
 	c.room.remember(fmt.Sprintf("%s %s: %v", c.id, what, err))
 }
 
-// obey sends only where a server's description wants to receive, as browsers do and
-// the stack does not, and says so in the client's answer.
+// obey sends only where a server's description wants to receive, and says so in the client's answer.
 func (one *conn) obey(remote, answer string) (string, error) {
-	desc, err := jsep.Parse(remote)
+	wanted, own, err := page.Obey(remote, answer)
 	if err != nil {
 		return "", err
 	}
-	allowed := make(map[string]bool)
-	for _, s := range desc.Sections {
-		allowed[s.MID] = s.Direction.Recv
-	}
 	one.mu.Lock()
+	defer one.mu.Unlock()
 	for _, t := range one.pc.GetTransceivers() {
 		for _, o := range one.outs {
 			if t.Sender() == o.sender {
-				o.allowed.Store(allowed[t.Mid()])
+				o.allowed.Store(wanted[t.Mid()])
 			}
 		}
 	}
-	one.mu.Unlock()
-	if answer == "" {
-		return "", nil
-	}
-	own, err := jsep.Parse(answer)
-	if err != nil {
-		return "", err
-	}
-	return jsep.Rewrite(answer, func(mid string) (jsep.Local, bool) {
-		s, offered := own.Section(mid), desc.Section(mid)
-		if s == nil || offered == nil || offered.Kind == jsep.Application || s.Rejected {
-			return jsep.Local{}, false
-		}
-		local := jsep.Local{Send: s.Direction.Send && offered.Direction.Recv, Recv: s.Direction.Recv && offered.Direction.Send}
-		if s.Kind == jsep.Audio {
-			local.Opus = jsep.OpusOf(s)
-		}
-		return local, true
-	})
+	return own, nil
 }
 
 var (
@@ -529,7 +408,19 @@ func (c *client) toServer(sdp string) string {
 // stop a transceiver of it for good.
 func (c *client) toClient(sdp string) string {
 	sdp = serverPort.ReplaceAllString(sdp, fmt.Sprintf("${1} %d typ", c.media.Port()))
-	return strings.ReplaceAll(sdp, "a=inactive", "a=recvonly")
+	return page.Alive(sdp)
+}
+
+// connected counts the client's camera connections that are up.
+func (c *client) connected() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, one := range c.conns {
+		if !key.screen && one.pc.ConnectionState() == webrtc.PeerConnectionStateConnected {
+			n++
+		}
+	}
+	return n
 }
 
 // carries lists the peers on whose connections the client sends its camera.

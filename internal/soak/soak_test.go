@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/pion/ice/v4"
 	"go.uber.org/goleak"
 
+	"skillsage/config"
 	"skillsage/internal/testkit/muxes"
 	"skillsage/network"
 	"skillsage/sfu"
@@ -136,10 +138,7 @@ func (s *soak) tell(kind string, gap time.Duration) {
 func (s *soak) interviews(rooms int, length time.Duration, seed uint64) {
 	var running sync.WaitGroup
 	for n := range rooms {
-		r := newRoom(s, fmt.Sprint("room", n), seed, uint64(n))
-		s.mu.Lock()
-		s.rooms[r.id] = r
-		s.mu.Unlock()
+		r := s.open(fmt.Sprint("room", n), seed, uint64(n))
 		running.Go(func() { r.run(length) })
 	}
 	over := make(chan struct{})
@@ -151,6 +150,14 @@ func (s *soak) interviews(rooms int, length time.Duration, seed uint64) {
 	s.mu.Lock()
 	clear(s.rooms)
 	s.mu.Unlock()
+}
+
+func (s *soak) open(id string, seed, stream uint64) *room {
+	r := newRoom(s, id, seed, stream)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rooms[id] = r
+	return r
 }
 
 // watch looks at the pictures that do not come.
@@ -247,13 +254,9 @@ func (s *soak) settled(before held, what string) held {
 // time (some 400 bytes each, most of what a run leaves), and the port the buffers of its longest queue.
 const heapSlack = 1 << 20
 
-// TestSoak plays two equal halves and expects of each that nothing is left of it.
-func TestSoak(t *testing.T) {
-	seed := *soakSeed
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("replay with -soak.seed %d -soak.time %s -soak.rooms %d", seed, *soakTime, *soakRooms)
+// newSoak is a server without interviews, and what ends it.
+func newSoak(t *testing.T) (s *soak, end func()) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("SFU_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -262,20 +265,52 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defaults, err := config.Load(nil, nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
 	engine, err := sfu.New(sfu.Options{
 		Logger: log, UDPMux: port.Mux(), IncludeLoopback: true,
+		Route: func(local, remote netip.AddrPort, receive func([]byte) bool) sfu.Route {
+			if route := port.Route(local, remote, receive); route != nil {
+				return route
+			}
+			return nil
+		},
+		SmallUploads: defaults.Relay.SmallUploads == "on", PanelPercentile: defaults.Relay.PanelPercentile,
 		// Short, so that what they are for happens.
 		ConnectTimeout: 5 * time.Second, FirstAnswerTimeout: 5 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &soak{t: t, start: time.Now(), port: port, engine: engine, rooms: make(map[string]*room), gaps: make(map[string][]time.Duration)}
+	s = &soak{t: t, start: time.Now(), port: port, engine: engine, rooms: make(map[string]*room), gaps: make(map[string][]time.Duration)}
 	engine.SetOutbox(s)
 	done := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() { s.pauses.watch(done) })
+	return s, func() {
+		close(done)
+		watching.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := engine.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := port.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
+// TestSoak plays two equal halves and expects of each that nothing is left of it.
+func TestSoak(t *testing.T) {
+	seed := *soakSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("replay with -soak.seed %d -soak.time %s -soak.rooms %d", seed, *soakTime, *soakRooms)
+	s, end := newSoak(t)
 	empty := s.measure()
 	s.interviews(1, warmUp, seed) // what is made once is made now
 	empty = s.settled(empty, "the first interview")
@@ -288,16 +323,7 @@ func TestSoak(t *testing.T) {
 	if grown := int64(after[1].heap) - int64(after[0].heap); grown > heapSlack {
 		t.Errorf("the heap grew by %d kB in the second half, at most %d kB are expected", grown>>10, heapSlack>>10)
 	}
-	close(done)
-	watching.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := engine.Close(ctx); err != nil {
-		t.Error(err)
-	}
-	if err := port.Close(); err != nil {
-		t.Error(err)
-	}
+	end()
 	// A run in which nothing arrived has proved nothing.
 	if s.pictures.Load() == 0 || s.voices.Load() == 0 || len(s.gaps) < 3 {
 		t.Errorf("%d pictures and %d packets of voice arrived, %d kinds of events happened", s.pictures.Load(), s.voices.Load(), len(s.gaps))
@@ -321,8 +347,8 @@ func (s *soak) report(empty held, after [2]held) {
 			gaps[len(gaps)*99/100].Milliseconds(), gaps[len(gaps)-1].Milliseconds())
 	}
 	e, n := s.engine.Stats(), s.port.Stats()
-	fmt.Fprintf(&text, "legs: %d opened, %d connected, %d failed, %d re-homed; uploads moved %d, carriers switched %d, tracks asked for again %d, glares %d, unanswered %d\n",
-		e.LegsOpened, e.LegsConnected, e.LegsFailed, e.Rehomed, e.UploadsMoved, e.CarrierSwitch, e.Refilled, e.Glares, e.OffersUnanswered)
+	fmt.Fprintf(&text, "legs: %d opened, %d connected, %d failed, %d re-homed; uploads moved %d, made small or common %d, carriers switched %d, tracks asked for again %d, glares %d, unanswered %d\n",
+		e.LegsOpened, e.LegsConnected, e.LegsFailed, e.Rehomed, e.UploadsMoved, e.SmallUploads, e.CarrierSwitch, e.Refilled, e.Glares, e.OffersUnanswered)
 	fmt.Fprintf(&text, "viewers: %d pictures, %d packets of voice, %d key frames asked for, %d pictures without the one before, %d unknown packets; %d errors of their own\n",
 		s.pictures.Load(), s.voices.Load(), s.asked.Load(), s.broken.Load(), s.foreign.Load(), s.troubles.Load())
 	fmt.Fprintf(&text, "data channels: %d messages, %d echoes; %d times members were told how their legs do; port: %d packets in, %d out, %d dropped, %d failed\n",

@@ -1,8 +1,10 @@
 package soak
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -120,6 +122,7 @@ type flow struct {
 	viewer, source *client
 	screen         bool
 	due            time.Time // static
+	outages        spans     // of the connection that it comes on
 
 	mu     sync.Mutex
 	begun  bool
@@ -167,12 +170,43 @@ func (f *flow) check(now time.Time) {
 
 // gap is the time since the last picture without what excuses it.
 func (f *flow) gap(now time.Time) time.Duration {
-	return without(f.last, now, &f.viewer.outages, &f.source.outages, &f.room.soak.pauses.spans)
+	return without(f.last, now, &f.outages, &f.viewer.outages, &f.viewer.squeezes, &f.source.outages, &f.room.soak.pauses.spans)
 }
 
 func (f *flow) judge(gap, limit time.Duration, verb string, now time.Time) {
 	if gap > limit && !f.failed {
 		f.failed = true // once is enough
-		f.room.fail(now, fmt.Sprintf("%s %s %s", f, verb, gap.Round(time.Millisecond)))
+		f.room.fail(now, fmt.Sprintf("%s %s %s; %s", f, verb, gap.Round(time.Millisecond), f.explain()))
 	}
+}
+
+// explain is what the server thinks of the picture.
+func (f *flow) explain() string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	rooms, err := f.room.soak.engine.Snapshot(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	var text strings.Builder
+	for _, r := range rooms {
+		for _, m := range r.Members {
+			for _, s := range m.Sources {
+				if r.ID == f.room.id && m.ID == f.source.id && s.Kind == "video" && s.Screen == f.screen {
+					fmt.Fprintf(&text, "published %s on the leg to %q, %.0f ms ago, %d viewers; ", s.Stream, s.Carrier, s.SilentMs, s.Viewers)
+				}
+			}
+			for _, l := range m.Legs {
+				if r.ID != f.room.id || m.ID != f.viewer.id {
+					continue
+				}
+				fmt.Fprintf(&text, "leg to %s, screen %v: %s, %d of %d bit/s, limited %v", l.Peer, l.Screen, l.State, l.BitrateDown, l.Estimate, l.Limited)
+				for _, s := range l.Sends {
+					fmt.Fprintf(&text, ", %s of %q sent %v", s.Class, s.Source, s.Sending)
+				}
+				text.WriteString("; ")
+			}
+		}
+	}
+	return text.String()
 }
