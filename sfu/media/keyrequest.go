@@ -1,20 +1,22 @@
 package media
 
+import "slices"
+
 // keyLimits bound how often a publisher is asked for a key frame. Times in ns.
 type keyLimits struct {
-	interval     int64 // least time between two requests
-	retryFirst   int64 // pause before a request is repeated; doubles each time
-	retryLongest int64
-	retries      int // requests for the same key frame
+	interval int64   // least time between two requests
+	pauses   []int64 // before a request for the same key frame is repeated; then it is given up
 }
 
 var (
-	cameraKeyLimits = keyLimits{interval: 500e6, retryFirst: 1e9, retryLongest: 10e9, retries: 8}
+	// While a request or the beginning of its key frame is lost, or the publisher's
+	// line is dead for a second or two, everybody's picture stands.
+	cameraKeyLimits = keyLimits{interval: 500e6, pauses: []int64{500e6, 500e6, 500e6, 500e6, 1e9, 1e9, 1e9, 1e9, 1e9, 1e9, 2e9, 4e9, 8e9, 10e9}}
 	// A screen's key frame may take a second to arrive, so that asking sooner
 	// would only make another one. But who waits for one sees nothing at all, and
 	// no later frame tells that it was lost: it is asked for long and without
 	// growing pauses.
-	screenKeyLimits = keyLimits{interval: 1e9, retryFirst: 1500e6, retryLongest: 3e9, retries: 60}
+	screenKeyLimits = keyLimits{interval: 1e9, pauses: append(slices.Repeat([]int64{1500e6}, 4), slices.Repeat([]int64{3e9}, 56)...)}
 )
 
 // keyRequests decides when a publisher is asked for a key frame (RFC 4585
@@ -51,7 +53,7 @@ func (k *keyRequests) expect(now int64) bool {
 	}
 	k.request(now)
 	if k.sent {
-		k.due = max(k.due, k.sentAt+k.limits.retryFirst)
+		k.due = max(k.due, k.sentAt+k.limits.pauses[0])
 	}
 	return true
 }
@@ -68,12 +70,12 @@ func (k *keyRequests) poll(now int64) (send bool, next int64) {
 	if now < k.due {
 		return false, k.due
 	}
-	if k.tries == k.limits.retries {
+	if k.tries > len(k.limits.pauses) {
 		k.pending = false
 		return false, 0
 	}
 	k.sent, k.sentAt = true, now
-	k.due = now + min(k.limits.retryFirst<<min(k.tries, 16), k.limits.retryLongest)
+	k.due = now + k.limits.pauses[min(k.tries, len(k.limits.pauses)-1)]
 	k.tries++
 	return true, k.due
 }

@@ -31,7 +31,7 @@ func TestKeyRequestIsRepeatedWithGrowingPauses(t *testing.T) {
 	k := keyRequests{limits: &cameraKeyLimits}
 	k.request(0)
 	got := polls(&k, 0, 200_000)
-	if want := []int64{0, 1000, 3000, 7000, 15000, 25000, 35000, 45000}; !equal(got, want) {
+	if want := []int64{0, 500, 1000, 1500, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 10_000, 14_000, 22_000, 32_000}; !equal(got, want) {
 		t.Fatalf("sent at %v, want %v", got, want)
 	}
 	if send, next := k.poll(300_000 * ms); send || next != 0 {
@@ -68,15 +68,15 @@ func TestKeyRequestsAreThrottledWithATrailingOne(t *testing.T) {
 func TestKeyRequestShortensThePauseButExpectDoesNot(t *testing.T) {
 	k := keyRequests{limits: &cameraKeyLimits}
 	k.request(0)
-	polls(&k, 0, 3500) // sent at 0, 1000, 3000; the next would be at 7000
-	for now := int64(3500); now < 4000; now += 10 {
+	polls(&k, 0, 11_000) // the last one was sent at 10000; the next would be at 14000
+	for now := int64(11_000); now < 12_000; now += 10 {
 		k.expect(now * ms)
 	}
-	if got := polls(&k, 3500, 4000); len(got) != 0 {
+	if got := polls(&k, 11_000, 12_000); len(got) != 0 {
 		t.Fatalf("packets that wait for a key frame made requests at %v", got)
 	}
-	k.request(4000 * ms)
-	if send, _ := k.poll(4000 * ms); !send {
+	k.request(12_000 * ms)
+	if send, _ := k.poll(12_000 * ms); !send {
 		t.Fatal("a viewer's request waits for the longer pause")
 	}
 }
@@ -91,7 +91,7 @@ func TestKeyRequestExpectStartsAgain(t *testing.T) {
 	if !k.expect(100*ms) || k.expect(110*ms) {
 		t.Error("it does not say when there is something new to poll for")
 	}
-	if got := polls(&k, 100, 1500); !equal(got, []int64{1000}) {
+	if got := polls(&k, 100, 900); !equal(got, []int64{500}) {
 		t.Fatalf("sent at %v", got)
 	}
 }
@@ -101,7 +101,7 @@ func TestKeyRequestExpectStartsAgain(t *testing.T) {
 func TestKeyRequestsOfAScreen(t *testing.T) {
 	k := keyRequests{limits: &screenKeyLimits}
 	k.request(0)
-	if got := polls(&k, 0, 14_000); !equal(got, []int64{0, 1500, 4500, 7500, 10500, 13500}) {
+	if got := polls(&k, 0, 14_000); !equal(got, []int64{0, 1500, 3000, 4500, 6000, 9000, 12000}) {
 		t.Fatalf("sent at %v", got)
 	}
 	if got := polls(&k, 14_000, 120_000); len(got) < 30 {
