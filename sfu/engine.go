@@ -187,6 +187,9 @@ func newAPI(opts *Options) (*media.API, error) {
 	// (RFC 8828), so nothing better would come; relayed ones keep their wait.
 	settings.SetPrflxAcceptanceMinWait(0)
 	settings.SetSrflxAcceptanceMinWait(0)
+	// A second, the default, is for one flight that was lost a second without media. RFC 6347 section 4.2.4.1 lets
+	// real-time applications wait less; browsers begin with 50 ms. It doubles with every retransmission.
+	settings.SetDTLSRetransmissionInterval(200 * time.Millisecond)
 	settings.SetIncludeLoopbackCandidate(opts.IncludeLoopback)
 	settings.DisableActiveTCP(true)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
