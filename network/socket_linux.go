@@ -27,6 +27,8 @@ const (
 	queueLimit = 1024
 	// closeTime is how long Close may take to hand over what still waits: the goodbyes of DTLS.
 	closeTime = 100 * time.Millisecond
+	// sendRetry is how long the sender waits for the kernel to take more.
+	sendRetry = time.Millisecond
 )
 
 // socket is a UDP socket that takes and hands over many packets with one system call. System calls are
@@ -41,10 +43,16 @@ const (
 // those who fill the queue have had their turn. When the kernel takes no more, packets are dropped and
 // counted: a blocked write would stall every connection on the port, their consent checks included
 // (pion/ice#971).
+//
+// The socket is not in the runtime's poller, which asks for events of both directions: every packet that has left
+// would wake the reader to tell it that there is room again. An epoll instance for reading only stands
+// there in its place.
 type socket struct {
 	// Static.
-	conn   *net.UDPConn
-	raw    syscall.RawConn
+	fd     int
+	poll   *os.File        // that instance
+	wait   syscall.RawConn // of poll
+	local  net.Addr
 	v4     bool
 	count  *counters
 	routes *routes
@@ -61,6 +69,7 @@ type socket struct {
 	sending bool       // somebody sends, and looks at the queue again afterwards
 	rest    []packet   // what the reader could not send, for the sender; sending is set
 	closing bool
+	giveUp  time.Time // when closing: the sender waits no longer
 
 	out writeState // owned by who has set sending
 }
@@ -95,21 +104,33 @@ type writeState struct {
 	n       int // headers to send
 	sent    int
 	errno   syscall.Errno
-	full    bool // the kernel takes no more
-	block   bool // wait then
-	call    func(fd uintptr) bool
+	call    func() bool // false: the kernel takes no more
 }
 
-// newSocket takes conn over. Close ends its goroutine.
+// newSocket takes conn over, also when it fails. Close ends its goroutine.
 func newSocket(conn *net.UDPConn, count *counters) (*socket, error) {
-	raw, err := conn.SyscallConn()
+	local := conn.LocalAddr()
+	fd, err := takeOver(conn)
 	if err != nil {
 		return nil, err
 	}
+	poll, err := pollReads(fd)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	wait, err := poll.SyscallConn()
+	if err != nil {
+		_ = poll.Close()
+		_ = unix.Close(fd)
+		return nil, err
+	}
 	s := &socket{
-		conn:   conn,
-		raw:    raw,
-		v4:     conn.LocalAddr().(*net.UDPAddr).IP.To4() != nil,
+		fd:     fd,
+		poll:   poll,
+		wait:   wait,
+		local:  local,
+		v4:     local.(*net.UDPAddr).IP.To4() != nil,
 		count:  count,
 		routes: newRoutes(),
 		wake:   make(chan struct{}, 1),
@@ -132,6 +153,38 @@ func newSocket(conn *net.UDPConn, count *counters) (*socket, error) {
 	return s, nil
 }
 
+// takeOver gets the descriptor of a socket out of the runtime's hands, and closes conn.
+func takeOver(conn *net.UDPConn) (int, error) {
+	defer conn.Close()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var fd int
+	var failed error
+	if err := raw.Control(func(own uintptr) { fd, failed = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return 0, err
+	}
+	return fd, os.NewSyscallError("fcntl", failed)
+}
+
+// pollReads makes a file that is readable while the socket is.
+func pollReads(fd int) (*os.File, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+	if err == nil {
+		err = unix.SetNonblock(epoll, true) // for the runtime a file that it can wait for
+	}
+	if err != nil {
+		_ = unix.Close(epoll)
+		return nil, os.NewSyscallError("epoll_ctl", err)
+	}
+	return os.NewFile(uintptr(epoll), "udp"), nil
+}
+
 // ReadFromAddrPort returns one packet of those that no route takes, and meanwhile hands the routes theirs.
 // What does not fit into b is cut off, as with any UDP socket.
 func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
@@ -152,7 +205,12 @@ func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 func (s *socket) fill() error {
 	s.in.next, s.in.n = 0, 0
 	for s.in.n == 0 {
-		if err := s.raw.Read(s.in.call); err != nil {
+		if err := s.wait.Read(s.in.call); err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.closing {
+				return net.ErrClosed
+			}
 			return err
 		}
 		// The network may have an error for us at any time (ICMP); it concerns one peer, and reading goes on.
@@ -166,13 +224,13 @@ func (s *socket) fill() error {
 // recvmmsg reads all that is there and gives the routes theirs. It is called by the poller until it returns true:
 // when there is something for the caller, or an error. A batch that is not full has emptied the socket, so the
 // poller waits at once, without another system call to see that.
-func (s *socket) recvmmsg(fd uintptr) bool {
+func (s *socket) recvmmsg(uintptr) bool {
 	for {
 		for i := range s.in.headers {
 			s.in.headers[i].hdr.Namelen = unix.SizeofSockaddrInet6
 			s.in.headers[i].hdr.Flags = 0
 		}
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.in.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
 		s.in.errno = errno
 		if errno != 0 {
 			return errno != unix.EAGAIN
@@ -345,10 +403,9 @@ func (s *socket) send() {
 
 // sendAll sends packets and returns how many are done with; all, if it may block.
 func (s *socket) sendAll(packets []packet, block bool) (done int) {
-	s.out.block = block
 	for done < len(packets) {
 		n := min(len(packets)-done, writeBatch)
-		sent := s.sendBatch(packets[done : done+n])
+		sent := s.sendBatch(packets[done:done+n], block)
 		done += sent
 		if sent < n {
 			break
@@ -357,7 +414,7 @@ func (s *socket) sendAll(packets []packet, block bool) (done int) {
 	return done
 }
 
-func (s *socket) sendBatch(packets []packet) (done int) {
+func (s *socket) sendBatch(packets []packet, block bool) (done int) {
 	for i := range packets {
 		s.out.vectors[i].Base = unsafe.SliceData(packets[i].data)
 		s.out.vectors[i].SetLen(len(packets[i].data))
@@ -366,17 +423,20 @@ func (s *socket) sendBatch(packets []packet) (done int) {
 	s.out.sent, s.out.n = 0, len(packets)
 	for s.out.sent < s.out.n {
 		begin := s.out.sent
-		s.out.errno, s.out.full = 0, false
-		if err := s.raw.Write(s.out.call); err != nil {
-			// Closed, or nothing moved until the deadline that Close sets.
-			s.count.dropped.Add(uint64(s.out.n - s.out.sent))
-			return len(packets)
+		s.out.errno = 0
+		if !s.out.call() {
+			if !block {
+				break
+			}
+			if s.late() {
+				s.count.dropped.Add(uint64(s.out.n - s.out.sent))
+				return len(packets)
+			}
+			time.Sleep(sendRetry)
+			continue
 		}
 		s.count.sent.Add(uint64(s.out.sent - begin))
 		s.count.writes.Add(1)
-		if s.out.full {
-			break
-		}
 		if s.out.errno != 0 && s.out.errno != unix.EINTR {
 			// It concerns the first packet not sent (no route, not permitted, too large): on with the next.
 			s.count.failed.Add(1)
@@ -386,16 +446,21 @@ func (s *socket) sendBatch(packets []packet) (done int) {
 	return s.out.sent
 }
 
-func (s *socket) sendmmsg(fd uintptr) bool {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out.headers[s.out.sent])),
+// late reports whether a closing socket waits no longer.
+func (s *socket) late() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing && time.Now().After(s.giveUp)
+}
+
+func (s *socket) sendmmsg() bool {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.out.headers[s.out.sent])),
 		uintptr(s.out.n-s.out.sent), unix.MSG_DONTWAIT, 0, 0)
 	switch errno {
 	case 0:
 		s.out.sent += int(n)
-		s.out.full = false
 	case unix.EAGAIN:
-		s.out.full = true
-		return !s.out.block
+		return false
 	default:
 		s.out.errno = errno
 	}
@@ -468,29 +533,32 @@ func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return s.WriteToAddrPort(b, udp.AddrPort())
 }
 
-func (s *socket) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+func (s *socket) LocalAddr() net.Addr { return s.local }
 
 // SetDeadline sets the deadline of reads.
-func (s *socket) SetDeadline(t time.Time) error { return s.conn.SetReadDeadline(t) }
+func (s *socket) SetDeadline(t time.Time) error { return s.poll.SetReadDeadline(t) }
 
 // SetReadDeadline sets the deadline of reads.
-func (s *socket) SetReadDeadline(t time.Time) error { return s.conn.SetReadDeadline(t) }
+func (s *socket) SetReadDeadline(t time.Time) error { return s.poll.SetReadDeadline(t) }
 
 // SetWriteDeadline does nothing: a write never blocks.
 func (*socket) SetWriteDeadline(time.Time) error { return nil }
 
-// Close sends what waits, for at most closeTime, and ends the socket and its goroutine. It is idempotent.
+// Close sends what waits, for at most closeTime, and ends the socket and its goroutine. It is idempotent. It must
+// not be called by a route's function.
 func (s *socket) Close() error {
 	s.mu.Lock()
 	first := !s.closing
-	s.closing = true
+	s.closing, s.giveUp = true, time.Now().Add(closeTime)
 	s.mu.Unlock()
 	if !first {
 		<-s.ended
 		return nil
 	}
-	_ = s.conn.SetWriteDeadline(time.Now().Add(closeTime))
 	s.rouse()
 	<-s.ended
-	return s.conn.Close()
+	err := s.poll.Close() // wakes the reader, and waits until it is out
+	s.readMu.Lock()
+	defer s.readMu.Unlock()
+	return errors.Join(err, os.NewSyscallError("close", unix.Close(s.fd)))
 }
