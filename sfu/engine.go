@@ -142,7 +142,8 @@ type Engine struct {
 	count  counters
 	ledger ledger
 
-	started time.Time
+	started   time.Time
+	roomsMade atomic.Int64
 
 	mu     sync.Mutex
 	rooms  map[string]*room // guarded by mu

@@ -12,6 +12,13 @@ import (
 // tickInterval is how often a room with legs looks at its deadlines.
 const tickInterval = 200 * time.Millisecond
 
+// Rooms look in crowds, all at the same instants of the wall clock: one wake-up serves them all. Those of a
+// big server are spread.
+const (
+	tickCrowd = 32
+	tickShift = 25 * time.Millisecond
+)
+
 // legKey names a leg: the connection to client in the name of peer, for the
 // camera or for a screen share. Both directions of both use the same leg.
 type legKey struct {
@@ -69,9 +76,10 @@ func newRoom(e *Engine, id string) *room {
 // run is the room's goroutine. It ends when the room has ended and every
 // goroutine that works for it has reported.
 func (r *room) run() {
-	ticker := time.NewTicker(tickInterval)
+	ticker := time.NewTimer(tickInterval)
 	ticker.Stop()
 	defer ticker.Stop()
+	shift := time.Duration(r.engine.roomsMade.Add(1)/tickCrowd) * tickShift % tickInterval
 	ticking := false
 	var batch []entry
 	for !r.ended || r.running > 0 {
@@ -87,16 +95,24 @@ func (r *room) run() {
 			}
 		case now := <-ticker.C:
 			r.tick(now)
+			ticker.Reset(untilTick(time.Now(), shift))
 		}
 		if want := len(r.legs) > 0; want != ticking {
 			ticking = want
 			if want {
-				ticker.Reset(tickInterval)
+				ticker.Reset(untilTick(time.Now(), shift))
 			} else {
 				ticker.Stop()
 			}
 		}
 	}
+}
+
+// untilTick is the time to the next tick, at least half an interval.
+func untilTick(now time.Time, shift time.Duration) time.Duration {
+	least := now.Add(tickInterval/2 - shift)
+	past := time.Duration(least.UnixNano()) % tickInterval
+	return tickInterval/2 + (tickInterval-past)%tickInterval
 }
 
 func (r *room) submit(run func()) error {

@@ -35,6 +35,7 @@ type Port struct {
 	ssrc uint32 // of the RTCP that no feed sends: receiver reports and feedback
 	done chan struct{}
 	wake chan struct{} // makes the reporter look at once; holds one token
+	shift int64        // of the instants at which the reporter sends, see together
 	wg   sync.WaitGroup
 
 	// Static after start.
@@ -91,6 +92,7 @@ func newPort(opts PortOptions) *Port {
 		ssrc:         rand.Uint32(),
 		done:         make(chan struct{}),
 		wake:         make(chan struct{}, 1),
+		shift:        nextShift(),
 		resendBuffer: make([]byte, 2+maxPayload),
 		streams:      make(map[uint32]*rtpBuffer),
 	}

@@ -2,6 +2,7 @@ package media
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -10,16 +11,28 @@ import (
 const (
 	reportInterval = int64(1e9)   // between receiver reports
 	twccInterval   = int64(100e6) // between transport-wide feedback packets
-	reportGrid     = int64(25e6)  // what is sent at intervals is sent at multiples of this
+	reportGrid     = int64(100e6) // what is sent at intervals is sent at multiples of this, shifted
+	reportShift    = int64(25e6)  // by one of a few multiples of this,
+	reportCrowd    = 64           // another one after so many ports
 	reporterIdle   = int64(5e9)   // when there is nothing to wait for
 	maxReports     = 31           // report blocks of one packet (RFC 3550 section 6.4.2)
 	maxSenders     = 8            // sender reports of one compound, so that it fits a datagram
 )
 
-// together moves a deadline to the next of a few instants that all ports share, so that
-// those that are due at about the same time cost one wake-up and leave in one
-// system call.
-func together(at int64) int64 { return (at + reportGrid - 1) / reportGrid * reportGrid }
+// ports counts the ports ever made.
+var ports atomic.Int64
+
+// nextShift gives each port one of a few instants of reportGrid, in crowds: the ports of a small server are all
+// due at once, those of a big one do not fill the socket's queue together.
+func nextShift() int64 {
+	return ports.Add(1) / reportCrowd * reportShift % reportGrid
+}
+
+// together moves a deadline to the next instant that the port shares with others, so that what is due at about
+// the same time costs one wake-up and leaves in one system call.
+func (p *Port) together(at int64) int64 {
+	return (at-p.shift+reportGrid-1)/reportGrid*reportGrid + p.shift
+}
 
 // report is the reporter's goroutine. It wakes when it is poked and when
 // something it knows of is due.
@@ -106,7 +119,7 @@ func (p *Port) sendReceiverReport(now int64) (next int64) {
 	}
 	// RFC 3550 section 6.2: spread by a random factor, so that reports of many
 	// connections don't fall together.
-	p.nextReport = together(now + reportInterval*9/10 + rand.Int64N(reportInterval/5))
+	p.nextReport = p.together(now + reportInterval*9/10 + rand.Int64N(reportInterval/5))
 	report := &rtcp.ReceiverReport{SSRC: p.ssrc}
 	for _, u := range upstreams {
 		if block, ok := u.receptionReport(now); ok && len(report.Reports) < maxReports {
@@ -143,7 +156,7 @@ func (p *Port) recordArrival(ssrc uint32, number uint16, now int64) {
 	p.twcc.Record(ssrc, number, now/1000)
 	idle := p.twccNext == 0
 	if idle {
-		p.twccNext = together(now + twccInterval)
+		p.twccNext = p.together(now + twccInterval/2)
 	}
 	p.twccMu.Unlock()
 	if idle {
@@ -162,7 +175,7 @@ func (p *Port) sendTransportFeedback(now int64) (next int64) {
 	var packets []rtcp.Packet
 	if p.twccHeld > 0 {
 		packets = p.twcc.BuildFeedbackPacket()
-		p.twccNext = together(now + twccInterval)
+		p.twccNext = p.together(now + twccInterval/2)
 	} else {
 		p.twccNext = 0
 	}
