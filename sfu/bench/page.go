@@ -106,7 +106,9 @@ func (r *room) newPage(ctx context.Context, url, role string) (*page, error) {
 	}
 	p.socket = socket
 	close(ready)
-	return p, socket.Emit("join-room", map[string]string{"interviewId": r.name, "userRole": role})
+	// Only who is in the room hears of the next one.
+	_, err = socket.Call(ctx, "join-room", map[string]string{"interviewId": r.name, "userRole": role})
+	return p, err
 }
 
 func (p *page) on(e sioclient.Event) error {
