@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"skillsage/internal/testkit/page"
+	"skillsage/network"
 )
 
 func TestMain(m *testing.M) {
@@ -45,6 +47,10 @@ type call struct {
 func newCall(t *testing.T, opts Options) *call {
 	t.Helper()
 	opts.IncludeLoopback = true
+	port := openPort(t)
+	if opts.UDPMux == nil { // else as a system without routes would have it
+		opts.UDPMux, opts.Route = port.Mux(), routesOf(port)
+	}
 	if opts.SilenceTimeout == 0 {
 		opts.SilenceTimeout = time.Minute // a busy machine starves tracks that are alive
 	}
@@ -75,6 +81,33 @@ func newCall(t *testing.T, opts Options) *call {
 		}
 	})
 	return c
+}
+
+// openPort opens a media port on loopback for the time of the test.
+func openPort(t *testing.T) *network.Port {
+	t.Helper()
+	port, err := network.Open(network.Options{Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := port.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := port.Stats().Connections; n != 0 {
+			t.Errorf("%d connections left on the port", n)
+		}
+	})
+	return port
+}
+
+func routesOf(port *network.Port) func(local, remote netip.AddrPort, receive func([]byte) bool) Route {
+	return func(local, remote netip.AddrPort, receive func([]byte) bool) Route {
+		if route := port.Route(local, remote, receive); route != nil {
+			return route
+		}
+		return nil
+	}
 }
 
 func (c *call) Send(_, to, from string, screen bool, kind, sdp string) {

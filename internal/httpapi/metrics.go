@@ -180,6 +180,7 @@ type mediaCollector struct{ source MediaStats }
 var mediaMetrics = []metric[network.Stats]{
 	gauge("udp_mux_connections", "Connections that ICE agents hold on the media port: one for each leg and address of the port.", func(s network.Stats) float64 { return float64(s.Connections) }),
 	counter("udp_packets_received", "Packets received on the media port.", func(s network.Stats) uint64 { return s.PacketsIn }),
+	counter("udp_packets_direct", "Of the packets received, media that went past the WebRTC stack.", func(s network.Stats) uint64 { return s.Direct }),
 	counter("udp_reads", "System calls that received them.", func(s network.Stats) uint64 { return s.Reads }),
 	counter("udp_packets_sent", "Packets sent from the media port.", func(s network.Stats) uint64 { return s.PacketsOut }),
 	counter("udp_writes", "System calls that sent them.", func(s network.Stats) uint64 { return s.Writes }),

@@ -31,12 +31,12 @@ type PortOptions struct {
 // safe for concurrent use, except where they say otherwise.
 type Port struct {
 	// Static.
-	log  *slog.Logger
-	ssrc uint32 // of the RTCP that no feed sends: receiver reports and feedback
-	done chan struct{}
-	wake chan struct{} // makes the reporter look at once; holds one token
-	shift int64        // of the instants at which the reporter sends, see together
-	wg   sync.WaitGroup
+	log   *slog.Logger
+	ssrc  uint32 // of the RTCP that no feed sends: receiver reports and feedback
+	done  chan struct{}
+	wake  chan struct{} // makes the reporter look at once; holds one token
+	shift int64         // of the instants at which the reporter sends, see together
+	wg    sync.WaitGroup
 
 	// Static after start.
 	rtcp RTCPWriter
