@@ -34,18 +34,23 @@ const (
 type direct struct {
 	wire atomic.Pointer[Wire]
 
+	outMu sync.Mutex    // a leaf
+	local *srtp.Context // guarded by outMu
+
 	// Guarded by Port.inMu.
 	remote  *srtp.Context
-	header  rtp.Header
-	plain   [maxPacket]byte
 	guesses uint32 // of a sender's rollover counter
 	stackAt int64  // when a packet last went through the stack too
-
-	outMu     sync.Mutex // a leaf; guards the rest
-	local     *srtp.Context
-	outHeader rtp.Header
-	buffer    [maxPacket]byte
 }
+
+// scratch is space for one packet. It is shared by all connections, not because it is big, but because the one that was
+// used last is still in the processor's cache.
+type scratch struct {
+	header rtp.Header
+	packet [maxPacket]byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // SetWire says where the peer's packets go from now on. Only a Port that has a wire when it is first
 // connected, and whose peer is the DTLS client, uses it; all others send through the stack.
@@ -107,9 +112,11 @@ func (p *Port) Deliver(packet []byte) bool {
 		return false // the stack finds out whose it is
 	}
 	// Not in place: what fails to decrypt here may still do so in the stack.
-	plain, err := d.remote.DecryptRTP(d.plain[:], packet, &d.header)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	plain, err := d.remote.DecryptRTP(s.packet[:], packet, &s.header)
 	if err != nil {
-		if plain, err = d.guess(ssrc, packet); err != nil {
+		if plain, err = d.guess(ssrc, packet, s); err != nil {
 			p.counters.undecrypted.Add(1)
 			return false
 		}
@@ -125,11 +132,11 @@ func (p *Port) Deliver(packet []byte) bool {
 // guess decrypts a packet of a stream whose rollover counter (RFC 3711 section 3.3.1) may be ahead: the first
 // packets of a stream go through the stack, and so do those that come from an address without a route.
 // inMu is held.
-func (d *direct) guess(ssrc uint32, packet []byte) ([]byte, error) {
+func (d *direct) guess(ssrc uint32, packet []byte, s *scratch) ([]byte, error) {
 	known, _ := d.remote.ROC(ssrc)
 	d.guesses++
 	d.remote.SetROC(ssrc, known+1+d.guesses%maxGuess)
-	plain, err := d.remote.DecryptRTP(d.plain[:], packet, &d.header)
+	plain, err := d.remote.DecryptRTP(s.packet[:], packet, &s.header)
 	if err != nil {
 		d.remote.SetROC(ssrc, known)
 	}
@@ -198,13 +205,15 @@ func (p *Port) writeRTP(stack webrtc.TrackLocalWriter, header *rtp.Header, paylo
 }
 
 func (d *direct) writeRTP(header *rtp.Header, payload []byte) error {
-	d.outMu.Lock()
-	defer d.outMu.Unlock()
-	n, err := (&rtp.Packet{Header: *header, Payload: payload}).MarshalTo(d.buffer[:])
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	n, err := (&rtp.Packet{Header: *header, Payload: payload}).MarshalTo(s.packet[:])
 	if err != nil {
 		return err
 	}
-	sealed, err := d.local.EncryptRTP(d.buffer[:n], d.buffer[:n], &d.outHeader)
+	d.outMu.Lock()
+	defer d.outMu.Unlock()
+	sealed, err := d.local.EncryptRTP(s.packet[:n], s.packet[:n], &s.header)
 	if err != nil {
 		return err
 	}
@@ -221,9 +230,11 @@ func (p *Port) writeRTCP(packets []rtcp.Packet) error {
 	if err != nil {
 		return err
 	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
 	d.outMu.Lock()
 	defer d.outMu.Unlock()
-	sealed, err := d.local.EncryptRTCP(d.buffer[:0], plain, nil)
+	sealed, err := d.local.EncryptRTCP(s.packet[:0], plain, nil)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/protocol/handshake"
@@ -439,4 +440,30 @@ func FuzzKeyLog(f *testing.F) {
 			t.Fatal("keys without a server's hello")
 		}
 	})
+}
+
+// BenchmarkDirectCold is BenchmarkDirect with nothing in the processor's caches, as it is at the load of a few
+// interviews, when there is a pause before each packet.
+func BenchmarkDirectCold(b *testing.B) {
+	for _, feeds := range []int{1, 5} {
+		b.Run(map[int]string{1: "viewers=1", 5: "viewers=5"}[feeds], func(b *testing.B) {
+			deliver, _ := directForwarding(b, feeds)
+			for range 3000 {
+				deliver()
+			}
+			other := make([]uint64, 4<<20)
+			var spent time.Duration
+			var sum uint64
+			for b.Loop() {
+				for i := 0; i < len(other); i += 8 {
+					sum += other[i]
+					other[i] = sum
+				}
+				begin := time.Now()
+				deliver()
+				spent += time.Since(begin)
+			}
+			b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "cold-ns/packet")
+		})
+	}
 }

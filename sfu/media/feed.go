@@ -19,58 +19,60 @@ const feedGap = int64(500e6)
 // SSRC, sequence numbers and timestamps go on without a break. Payload types,
 // SSRCs and header extension ids are those that this viewer has negotiated. Safe
 // for concurrent use.
+//
+// The order of the fields matters: each packet passes many feeds, of which nothing is in the processor's cache any
+// more, and touches what stands together in the middle.
 type Feed struct {
-	// Static.
-	port *Port
-	kind webrtc.RTPCodecType
-
 	moveMu sync.Mutex // serialises SetSource
 
-	replayDue atomic.Bool   // the port's reporter is to call sendReplay
-	target    atomic.Uint32 // a packed Target
-
-	ssrc     atomic.Uint32 // 0 until bound
 	counters struct {
-		packets, bytes, writeErrors, unsupported, awaitingKey             atomic.Uint64
+		writeErrors, unsupported, awaitingKey                             atomic.Uint64
 		replays, layerSwitches, keyFrames, gaps, redundant                atomic.Uint64
 		longestGap                                                        atomic.Int64
 		nacked, retransmitted, resentBytes, nackMissed, nackLimited, plis atomic.Uint64
 		repeated                                                          atomic.Uint64
 		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending  atomic.Int64
 		lossAverage                                                       atomic.Int64 // of reportedLoss, in 1/65536
+		packets, bytes                                                    atomic.Uint64
 	}
 
+	// Static.
+	port *Port
+	kind webrtc.RTPCodecType
+
+	replayDue atomic.Bool   // the port's reporter is to call sendReplay
+	target    atomic.Uint32 // a packed Target
+	ssrc      atomic.Uint32 // 0 until bound
+
 	mu        sync.Mutex // guards the rest
-	streamID  string
-	trackID   string
-	source    *Source
 	connected bool
-	bound     bindingParameters
-
-	running  bool     // packets of source are being forwarded
-	layer    *layer   // those of this layer
-	format   *format  // of the packets of source, for which payload stands
-	refused  *format  // the last one that the viewer cannot take
-	segments segments // of source; the last one is being sent while running
-
+	running   bool // packets of source are being forwarded
 	// While replaying the port's reporter sends what the source has cached, and
 	// what is delivered is left to it.
 	replaying bool
-	cursor    uint64 // the source's number that it sends next
 	settled   uint64 // packets up to this one of the source were the reporter's
+	source    *Source
+	layer     *layer            // packets of this one are being forwarded
+	format    *format           // of the packets of source, for which payload stands
+	sequence  sequenceUnwrapper // numbers sent
+	sentAt    int64             // when the last one was; 0: never
+	captured  int64             // when its picture was taken, as outgoing.capture
+	timestamp uint32            // the last one sent
+	bound     bindingParameters
+	payload   negotiatedFormat
+	picture   picture
+	segments  segments      // of source; the last one is being sent while running
+	resends   resendLimiter // its history stands between what each packet needs and what not
+
+	streamID string
+	trackID  string
+	refused  *format // the last one that the viewer cannot take
+	cursor   uint64  // the source's number that a replay sends next
 
 	wanted   *layer // the layer that is to be sent: by wantedBy (a packed Target),
 	wantedBy uint32 // in that generation of the source
 	wantedIn uint32
 
-	sequence  sequenceUnwrapper // numbers sent
-	timestamp uint32            // the last one sent
-	picture   picture
-	captured  int64 // when its picture was taken, as outgoing.capture
-	sentAt    int64 // when; 0: never
-	payload   negotiatedFormat
-
-	resends     resendLimiter
 	rtxSequence uint16
 	reports     [4]sentReport // the last sender reports, for the round trip time
 	reportIndex int
@@ -79,22 +81,23 @@ type Feed struct {
 
 // bindingParameters is what Pion negotiated for the sender.
 type bindingParameters struct {
-	id         string
 	writer     webrtc.TrackLocalWriter // nil: not bound
 	ssrc       uint32
 	rtxSSRC    uint32 // 0: none
 	audioLevel uint8  // ids of header extensions; 0: not negotiated
 	transport  uint8  // the transport-wide sequence number
+	id         string
 	formats    []negotiatedFormat
 }
 
 // negotiatedFormat is a payload format that the viewer takes.
 type negotiatedFormat struct {
-	codec  webrtc.RTPCodecParameters
+	number uint8 // payload type
 	rtx    uint8 // payload type of its retransmissions
 	hasRTX bool
 	red    uint8 // payload type of Opus with copies of earlier packets (RFC 2198)
 	hasRED bool
+	codec  webrtc.RTPCodecParameters
 }
 
 var _ webrtc.TrackLocal = (*Feed)(nil)
@@ -279,7 +282,7 @@ func negotiatedFormats(codecs []webrtc.RTPCodecParameters) []negotiatedFormat {
 		if isRTX(codec.RTPCodecCapability) || isRED(codec.RTPCodecCapability) {
 			continue
 		}
-		n := negotiatedFormat{codec: codec}
+		n := negotiatedFormat{number: uint8(codec.PayloadType), codec: codec}
 		for _, other := range codecs {
 			if apt, ok := associatedPayloadType(other.RTPCodecCapability); ok && apt == codec.PayloadType {
 				n.rtx, n.hasRTX = uint8(other.PayloadType), true
@@ -362,7 +365,7 @@ func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitin
 	f.sequence.saw(sequence)
 	header.Version = 2
 	header.Marker = out.marker
-	header.PayloadType = uint8(f.payload.codec.PayloadType)
+	header.PayloadType = f.payload.number
 	header.SequenceNumber = uint16(sequence)
 	header.Timestamp = segment.timestamp(out.sequence, out.timestamp)
 	header.SSRC = f.bound.ssrc

@@ -191,7 +191,7 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 	scratch.header.Header = rtp.Header{
 		Version:        2,
 		Marker:         info.Marker,
-		PayloadType:    uint8(f.payload.codec.PayloadType),
+		PayloadType:    f.payload.number,
 		SequenceNumber: uint16(sequence),
 		Timestamp:      segment.timestamp(cursor, info.Timestamp),
 		SSRC:           f.bound.ssrc,

@@ -25,12 +25,12 @@ const (
 
 // resendLimiter bounds what a viewer can make a feed send again.
 type resendLimiter struct {
+	spent  int // of resendBurst, in forwarded packets: each retransmission costs resendPart
 	recent [resendHistory]struct {
 		sequence uint64
 		at       int64
 		times    int
 	}
-	spent int // of resendBurst, in forwarded packets: each retransmission costs resendPart
 }
 
 // forwarded notes a packet that was sent for the first time.
@@ -122,7 +122,7 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 	header.Header = rtp.Header{
 		Version:        2,
 		Marker:         info.Marker,
-		PayloadType:    uint8(f.payload.codec.PayloadType),
+		PayloadType:    f.payload.number,
 		SequenceNumber: uint16(sequence),
 		Timestamp:      segment.timestamp(inLayer, info.Timestamp),
 		SSRC:           f.bound.ssrc,

@@ -40,8 +40,8 @@ func (s *segment) timestamp(sequence uint64, timestamp uint32) uint32 {
 
 // segments are the last segments of a feed, in a ring.
 type segments struct {
-	list  [keptSegments]segment
 	count int // pushed ever
+	list  [keptSegments]segment
 }
 
 func (s *segments) clear() { s.count = 0 }

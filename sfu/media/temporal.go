@@ -123,11 +123,12 @@ type picture struct {
 	timestamp uint32 // of the layer's present picture
 	started   bool   // timestamp is valid
 	dropped   bool   // the present picture is not sent
-	fates     fates  // AV1
 
 	sent bool // id and base are valid
 	id   uint16
 	base uint8
+
+	fates fates // AV1
 }
 
 // limitOf is the highest temporal layer that a packed target allows.
