@@ -79,8 +79,8 @@ func registerCodecs(m *webrtc.MediaEngine) error {
 	return nil
 }
 
-// registerHeaderExtensions registers mid, rid, rrid, transport-cc and the
-// audio level: what is not negotiated (such as the video orientation) a browser
+// registerHeaderExtensions registers mid, rid, rrid, transport-cc, the audio
+// level and the playout delay: what is not negotiated (such as the video orientation) a browser
 // does by itself, which spares every forwarder and recorder the work.
 func registerHeaderExtensions(m *webrtc.MediaEngine) error {
 	for _, extension := range []struct {
@@ -92,6 +92,7 @@ func registerHeaderExtensions(m *webrtc.MediaEngine) error {
 		{sdp.SDESRepairRTPStreamIDURI, []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo}},
 		{sdp.TransportCCURI, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}},
 		{audioLevelURI, []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio}},
+		{playoutDelayURI, []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo}},
 	} {
 		for _, kind := range extension.kinds {
 			err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: extension.uri}, kind)

@@ -58,6 +58,7 @@ type Feed struct {
 	sentAt    int64             // when the last one was; 0: never
 	captured  int64             // when its picture was taken, as outgoing.capture
 	timestamp uint32            // the last one sent
+	delay     uint32            // value of the playout delay that the viewer's own losses ask for; 0: none
 	bound     bindingParameters
 	payload   negotiatedFormat
 	picture   picture
@@ -73,6 +74,7 @@ type Feed struct {
 	wantedBy uint32 // in that generation of the source
 	wantedIn uint32
 
+	repairs     repairWait // of the viewer's own losses
 	rtxSequence uint16
 	reports     [4]sentReport // the last sender reports, for the round trip time
 	reportIndex int
@@ -86,6 +88,7 @@ type bindingParameters struct {
 	rtxSSRC    uint32 // 0: none
 	audioLevel uint8  // ids of header extensions; 0: not negotiated
 	transport  uint8  // the transport-wide sequence number
+	delay      uint8  // the playout delay
 	id         string
 	formats    []negotiatedFormat
 }
@@ -227,6 +230,9 @@ func (f *Feed) Bind(context webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 		}
 		if extension.URI == sdp.TransportCCURI && extension.ID < extensionOneByteLimit {
 			b.transport = uint8(extension.ID)
+		}
+		if extension.URI == playoutDelayURI && extension.ID < extensionOneByteLimit && f.kind == webrtc.RTPCodecTypeVideo {
+			b.delay = uint8(extension.ID)
 		}
 	}
 	if len(b.formats) == 0 {
@@ -382,7 +388,8 @@ func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitin
 	}
 	changed := len(payload) > 0 && segment.rewrites(&out.frame)
 	pictures, bases := segment.pictures, segment.bases
-	level, transport := f.bound.audioLevel, f.bound.transport
+	level, transport, delay := f.bound.audioLevel, f.bound.transport, f.bound.delay
+	wait := max(out.delay, f.delay) // the longer one is the bigger number
 	writer := f.bound.writer
 	if f.payload.hasRED && out.red.payload != nil {
 		payload = out.red.named(header.PayloadType)
@@ -394,6 +401,10 @@ func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitin
 	header.clearExtensions()
 	if level != 0 && len(out.level) == 1 {
 		_ = header.SetExtension(level, out.level)
+	}
+	if delay != 0 && wait != 0 {
+		header.delay = [3]byte{byte(wait >> 16), byte(wait >> 8), byte(wait)}
+		_ = header.SetExtension(delay, header.delay[:])
 	}
 	header.Padding, header.PaddingSize = false, 0
 	if changed { // in place: the payload is copied by the encryption, then the next feed's turn

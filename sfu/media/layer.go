@@ -141,6 +141,9 @@ func (s *Source) survey(now int64) {
 			}
 		}
 	}
+	if s.active != nil && s.kind == webrtc.RTPCodecTypeVideo {
+		s.repairs.look(s.active.lost(), s.active.port.rtt.Load(), now)
+	}
 	if changed {
 		for i, l := range s.order {
 			l.rank.Store(int32(i))

@@ -16,7 +16,9 @@ const wireOverhead = 16 + 8 + 20
 // goroutine that sends it.
 type outgoingHeader struct {
 	rtp.Header
-	number [2]byte // the value of an extension in Header
+	// Values of extensions in Header.
+	number [2]byte
+	delay  [3]byte
 }
 
 // clearExtensions leaves a header without extensions, and the space for them.

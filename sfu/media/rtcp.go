@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
 )
 
 // anySSRC stands for every SSRC that a packet concerns.
@@ -108,6 +109,10 @@ func (f *Feed) received(report rtcp.ReceptionReport, now int64) (expected, lost 
 	f.reported = report.LastSequenceNumber
 	average := f.counters.lossAverage.Load()
 	f.counters.lossAverage.Store(average + (int64(report.FractionLost)<<8-average)/lossWeight)
+	if f.kind == webrtc.RTPCodecTypeVideo {
+		f.repairs.look(uint64(max(int32(report.TotalLost<<8)>>8, 0)), f.counters.rtt.Load(), now)
+		f.delay = f.repairs.playoutDelay()
+	}
 	if rate := f.payload.codec.ClockRate; rate > 0 {
 		f.counters.reportedJitter.Store(int64(report.Jitter) * int64(time.Second) / int64(rate))
 	}

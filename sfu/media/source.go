@@ -39,6 +39,7 @@ type Source struct {
 	next     *Upstream  // takes over with its first key frame (audio: packet)
 	order    []*layer   // from the smallest to the biggest
 	surveyed int64      // when the layers were measured
+	repairs  repairWait
 	// admitted counts the packets given to the feeds, so that a feed that has read
 	// them from the cache recognises those.
 	admitted uint64
@@ -247,6 +248,7 @@ type outgoing struct {
 	payload   []byte // empty: a number that was kept free turned out to be padding
 	red       redundancy
 	level     []byte // audio level (RFC 6464), or nil
+	delay     uint32 // value of the playout delay extension; 0: none
 	arrival   int64
 	capture   int64 // the server's time of the timestamp by sender reports, ns; 0: not known
 }
@@ -343,6 +345,7 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 	u.out = outgoing{
 		sequence: m.sequence, timestamp: m.timestamp, marker: in.marker, key: d.key, late: m.late, restarts: restarts,
 		frame: *d, serial: s.admitted, format: f, payload: in.payload, arrival: now,
+		delay: s.repairs.playoutDelay(),
 	}
 	if len(s.order) > 1 {
 		u.out.capture = u.captured(in.timestamp, clockRate)
@@ -383,6 +386,7 @@ func (s *Source) takeOver(group *Upstream, now int64) {
 		l.live, l.key = false, keyFrame{}
 	}
 	s.surveyed = now - surveyInterval // is due
+	s.repairs.lost = group.lost()
 	s.counters.switches.Add(1)
 }
 

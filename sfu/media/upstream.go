@@ -179,6 +179,14 @@ func (u *Upstream) addStats(sum *UpstreamStats) {
 	sum.PLIs += c.plis.Load()
 }
 
+// lost is how many packets of all streams were ever found missing.
+func (u *Upstream) lost() (sum uint64) {
+	for _, stream := range *u.streams.Load() {
+		sum += stream.counters.lost.Load()
+	}
+	return sum
+}
+
 // join makes a stream one of a track that is there already, in the place of an
 // earlier stream of the same layer if there is one; false: there are too many.
 // port.mu is held.
