@@ -48,10 +48,11 @@ export const lossy = {
       const seen = inWords(received(before[i], after[i]))
       interview.say(`${viewer.name} sees ${from.name} ${how}: longest freeze ${longest} ms, longest time without a new frame ` +
         `${watch.gap(from)} ms (+-${LOOK_MS}, page late by ${watch.late} ms at most), ${seen}`)
-      if (viewer !== recruiter) continue // whoever has a good line sees each loss of the other's: their browser does not wait for repairs
-      assert.ok(longest <= 500, `${from.name}'s picture froze for ${watch.freezes(from).join(', ')} ms: ${seen}`)
+      // Between the loss and a viewer with a good line is the server: a repair that is lost twice in its turn may show there.
+      const most = viewer === recruiter ? 500 : 800
+      assert.ok(longest <= most, `${from.name}'s picture froze for ${watch.freezes(from).join(', ')} ms: ${seen}`)
       // What the browser does not count as a freeze must not be one: no frame at all.
-      assert.ok(watch.gap(from) <= 500 + 2 * LOOK_MS, `${viewer.name} got no frame of ${from.name} for ${watch.gap(from)} ms: ${seen}`)
+      assert.ok(watch.gap(from) <= most + 2 * LOOK_MS, `${viewer.name} got no frame of ${from.name} for ${watch.gap(from)} ms: ${seen}`)
     }
     const { up, down } = await path.counters()
     for (const way of [up, down]) assert.ok(way.lost > way.packets / 40, `the path lost only ${way.lost} of ${way.packets} packets`)

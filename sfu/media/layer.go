@@ -143,6 +143,11 @@ func (s *Source) survey(now int64) {
 	}
 	if s.active != nil && s.kind == webrtc.RTPCodecTypeVideo {
 		s.repairs.look(s.active.lost(), s.active.port.rtt.Load(), now)
+		for _, stream := range *s.active.streams.Load() {
+			stream.mu.Lock()
+			stream.missing.lossy = s.repairs.wait > 0
+			stream.mu.Unlock()
+		}
 	}
 	if changed {
 		for i, l := range s.order {

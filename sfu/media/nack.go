@@ -19,6 +19,8 @@ type missingPackets struct {
 	sequence sequenceUnwrapper
 	list     []missingPacket // in order of their numbers
 	next     int64           // when requests may be sent again
+	// lossy makes every request go out twice if the publisher is far away: one that is lost costs a round trip more.
+	lossy bool
 	// unrepairable is set when a packet was given up, until it is asked for.
 	unrepairable bool
 }
@@ -28,6 +30,7 @@ type missingPacket struct {
 	since    int64
 	askedAt  int64
 	tries    int
+	again    bool // the request is to be repeated
 }
 
 // packet notes a received packet, original or repaired, and returns how many
@@ -94,6 +97,10 @@ func (m *missingPackets) due(dst []uint16, now, rtt int64) (_ []uint16, givenUp 
 		case p.tries == 0 && now-p.since >= nackDelay, p.tries > 0 && now-p.askedAt >= retryPause(rtt, p.tries):
 			p.tries++
 			p.askedAt = now
+			p.again = m.lossy && rtt >= repeatRTT
+			dst = append(dst, uint16(p.sequence))
+		case p.again:
+			p.again = false
 			dst = append(dst, uint16(p.sequence))
 		}
 		kept = append(kept, p)

@@ -130,3 +130,23 @@ func TestResendLimiter(t *testing.T) {
 		t.Errorf("%d packets were sent again beside 1,000 others, want %d", allowed, most)
 	}
 }
+
+// Far away and with losses each request goes out twice, one tick apart, and counts once.
+func TestRequestsAreRepeatedOnALossyPath(t *testing.T) {
+	for _, tt := range []struct {
+		lossy bool
+		rtt   int64
+		at    []int64
+	}{
+		{true, 200, []int64{10, 30, 250, 270}},
+		{true, 50, []int64{10, 70, 130, 210, 310}},
+		{false, 200, []int64{10, 250}},
+	} {
+		m := newMissing(1, 3)
+		m.lossy = tt.lossy
+		at, _, _ := asks(m, 0, 320, tt.rtt)
+		if len(at) < len(tt.at) || !equal(at[:2], tt.at[:2]) || tt.rtt >= 100 && !equal(at, tt.at) {
+			t.Errorf("%+v: asked at %v", tt, at)
+		}
+	}
+}
