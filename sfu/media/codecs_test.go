@@ -33,7 +33,7 @@ func TestOffer(t *testing.T) {
 		{
 			[]string{"VP8/90000", "H264/90000", "VP9/90000", "AV1/90000"},
 			[]string{"ccm fir", "goog-remb", "nack", "nack pli", "transport-cc"},
-			[]string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI},
+			[]string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI, playoutDelayURI},
 		},
 	} {
 		media := description.MediaDescriptions[i]
