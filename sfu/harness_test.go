@@ -170,16 +170,17 @@ type clientKey struct {
 
 // client is one socket's page.
 type client struct {
-	call   *call
-	id     string
-	role   string
-	inbox  chan message
-	done   chan struct{}
-	wg     sync.WaitGroup
-	silent atomic.Bool // never answers
-	stream string
-	screen atomic.Value // string: the stream id of the share that is on
-	video  []string     // static: the video codecs it has, best first; nil: the stack's own, and it sends VP8
+	call       *call
+	id         string
+	role       string
+	inbox      chan message
+	done       chan struct{}
+	wg         sync.WaitGroup
+	silent     atomic.Bool // never answers
+	unanswered chan string // what it got while silent
+	stream     string
+	screen     atomic.Value // string: the stream id of the share that is on
+	video      []string     // static: the video codecs it has, best first; nil: the stack's own, and it sends VP8
 
 	mu       sync.Mutex
 	pcs      map[clientKey]*webrtc.PeerConnection
@@ -193,7 +194,7 @@ type client struct {
 func (c *call) join(id, role string, video ...string) *client {
 	p := &client{
 		call: c, id: id, role: role, stream: "camera-" + id, video: video, mimes: make(map[string]string),
-		inbox: make(chan message, 1024), done: make(chan struct{}),
+		inbox: make(chan message, 1024), unanswered: make(chan string, 16), done: make(chan struct{}),
 		pcs: make(map[clientKey]*webrtc.PeerConnection), received: make(map[string]*atomic.Uint64), streams: make(map[string]bool),
 		wanted: make(map[*webrtc.PeerConnection]map[string]bool),
 	}
@@ -237,6 +238,11 @@ func (p *client) run() {
 				p.mu.Unlock()
 				if !p.silent.Load() {
 					p.onOffer(m)
+					continue
+				}
+				select {
+				case p.unanswered <- m.sdp:
+				default:
 				}
 			} else if m.kind == "answer" {
 				p.onAnswer(m)

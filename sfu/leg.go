@@ -100,9 +100,10 @@ type section struct {
 	wantRecv  bool       // the client may send in it
 	local     jsep.Local // as last agreed
 	remote    jsep.Direction
-	sentOnce  bool   // the client knows its sources
-	kept      *track // what the client sends in it, or would if its upload were not off
-	used      bool   // the client has sent in it
+	sentOnce  bool      // the client knows its sources
+	simulcast simulcast // what the client sends in it, or would, in several streams
+	kept      *track    // what the client sends in it, or would if its upload were not off
+	used      bool      // the client has sent in it
 	usedSince time.Time
 	shown     *source   // what the feed sends
 	idleSince time.Time // when there was nothing more to send; zero: there is

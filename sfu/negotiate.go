@@ -333,7 +333,7 @@ func (l *leg) applyAnswer() {
 		return
 	}
 	l.agree(desc)
-	text, err := desc.Sanitize(l.codec)
+	text, err := l.lasting(desc).Sanitize(l.codec)
 	if err != nil {
 		l.refuse(err)
 		return
@@ -390,7 +390,7 @@ func (l *leg) makeAnswer() {
 			}
 		}
 	}
-	text, err := desc.Sanitize(l.codec)
+	text, err := l.lasting(desc).Sanitize(l.codec)
 	if err != nil {
 		l.refuse(err)
 		return
@@ -447,6 +447,7 @@ func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local, off
 		s.agreed = true
 		s.local = locals[s.mid]
 		s.keep(remote, off[s.mid])
+		s.keepSimulcast(remote)
 		s.remote = remote.Direction
 		if !s.used && remote.Direction.Send {
 			s.used, s.usedSince = true, time.Now()

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,8 @@ type simulcastPage struct {
 	pc     *webrtc.PeerConnection
 	sender *webrtc.RTPSender
 	tracks []*webrtc.TrackLocalStaticRTP
+	paused atomic.Bool
+	named  atomic.Bool // packets say which stream they are of
 }
 
 var simulcastRIDs = []string{"q", "h", "f"}
@@ -38,6 +41,7 @@ func newSimulcastPage(t *testing.T, stream string) *simulcastPage {
 	pc, err := page.NewConnection(codecs)
 	check(err)
 	result := &simulcastPage{pc: pc}
+	result.named.Store(true)
 	for _, rid := range simulcastRIDs {
 		track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000},
 			"video", stream, webrtc.WithRTPStreamID(rid))
@@ -90,9 +94,14 @@ func (s *simulcastPage) roll(p *client) {
 					return
 				case <-ticker.C:
 				}
+				if s.paused.Load() {
+					continue
+				}
 				h := rtp.Header{Version: 2, Marker: true, SequenceNumber: n, Timestamp: uint32(n) * 1800}
-				_ = h.SetExtension(ids[sdp.SDESMidURI], []byte(mid))
-				_ = h.SetExtension(ids[sdp.SDESRTPStreamIDURI], []byte(rid))
+				if s.named.Load() {
+					_ = h.SetExtension(ids[sdp.SDESMidURI], []byte(mid))
+					_ = h.SetExtension(ids[sdp.SDESRTPStreamIDURI], []byte(rid))
+				}
 				payload := make([]byte, 100<<i)
 				copy(payload, []byte{0x10, 0x11, 0, 0})
 				if key.Swap(false) {
@@ -104,19 +113,19 @@ func (s *simulcastPage) roll(p *client) {
 	}
 }
 
-// TestSimulcastThroughTheEngine has a client that offers three layers: the
-// viewer gets one stream and ends with the biggest picture.
-func TestSimulcastThroughTheEngine(t *testing.T) {
-	t.Parallel()
-	c := newCall(t, Options{})
-	viewer, publisher := c.join("R", "recruiter"), c.join("C", "candidate")
-	page := newSimulcastPage(t, "camera-C")
-	key := clientKey{peer: "R"}
+// simulcastCall is a call in which C sends R three sizes; sizes tells what R gets, by
+// the length of the payloads.
+func simulcastCall(t *testing.T) (c *call, publisher *client, from *simulcastPage, sizes chan int) {
+	t.Helper()
+	c = newCall(t, Options{})
+	viewer := c.join("R", "recruiter")
+	publisher = c.join("C", "candidate")
+	from = newSimulcastPage(t, "camera-C")
 	publisher.mu.Lock()
-	publisher.pcs[key] = page.pc
+	publisher.pcs[clientKey{peer: "R"}] = from.pc
 	publisher.mu.Unlock()
 
-	sizes := make(chan int, 1024)
+	sizes = make(chan int, 1024)
 	pc := viewer.connection(clientKey{peer: "C"}, true)
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		viewer.wg.Go(func() {
@@ -133,29 +142,30 @@ func TestSimulcastThroughTheEngine(t *testing.T) {
 		})
 	})
 
-	offer, err := page.pc.CreateOffer(nil)
+	offer, err := from.pc.CreateOffer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(offer.SDP, "a=simulcast:send q;h;f") {
 		t.Fatalf("the client offers no simulcast:\n%s", offer.SDP)
 	}
-	gathered := webrtc.GatheringCompletePromise(page.pc)
-	if err := page.pc.SetLocalDescription(offer); err != nil {
+	gathered := webrtc.GatheringCompletePromise(from.pc)
+	if err := from.pc.SetLocalDescription(offer); err != nil {
 		t.Fatal(err)
 	}
 	<-gathered
-	if err := c.engine.Signal("room", "C", "R", false, "offer", page.pc.LocalDescription().SDP, nil); err != nil {
+	if err := c.engine.Signal("room", "C", "R", false, "offer", from.pc.LocalDescription().SDP, nil); err != nil {
 		t.Fatal(err)
 	}
-	c.eventually("the answer", func() bool { return page.pc.RemoteDescription() != nil })
-	answer := page.pc.RemoteDescription().SDP
-	for _, line := range []string{"a=simulcast:recv q;h;f", "a=rid:q recv", "a=rid:h recv", "a=rid:f recv", sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI} {
-		if !strings.Contains(answer, line) {
-			t.Errorf("the answer has no %q:\n%s", line, answer)
-		}
-	}
-	page.roll(publisher)
+	c.eventually("the answer", func() bool { return from.pc.RemoteDescription() != nil })
+	return c, publisher, from, sizes
+}
+
+var simulcastReceived = []string{"a=simulcast:recv q;h;f", "a=rid:q recv", "a=rid:h recv", "a=rid:f recv", sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI}
+
+// getsBiggest waits until the biggest picture is among what arrives.
+func (c *call) getsBiggest(sizes chan int) {
+	c.t.Helper()
 	c.eventually("the biggest layer at the viewer", func() bool {
 		for {
 			select {
@@ -168,4 +178,89 @@ func TestSimulcastThroughTheEngine(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSimulcastThroughTheEngine has a client that offers three layers: the
+// viewer gets one stream and ends with the biggest picture.
+func TestSimulcastThroughTheEngine(t *testing.T) {
+	t.Parallel()
+	c, publisher, from, sizes := simulcastCall(t)
+	answer := from.pc.RemoteDescription().SDP
+	for _, line := range simulcastReceived {
+		if !strings.Contains(answer, line) {
+			t.Errorf("the answer has no %q:\n%s", line, answer)
+		}
+	}
+	from.roll(publisher)
+	c.getsBiggest(sizes)
+}
+
+// TestSimulcastOutlastsAPause has the client say, in an answer, that it sends nothing,
+// and nothing of its streams, as for an upload that is off. The server's next offer
+// has them all the same, and their packets arrive again although they say no more
+// whose they are: browsers stop that once they have heard of a receiver.
+func TestSimulcastOutlastsAPause(t *testing.T) {
+	t.Parallel()
+	c, publisher, from, sizes := simulcastCall(t)
+	from.roll(publisher)
+	c.getsBiggest(sizes)
+
+	c.eventually("the server's offer of R's sound has its answer", func() bool {
+		remote := from.pc.CurrentRemoteDescription()
+		return remote != nil && remote.Type == webrtc.SDPTypeOffer && from.pc.SignalingState() == webrtc.SignalingStateStable
+	})
+	publisher.silent.Store(true) // this test answers itself
+	exchange := func(change func(answer string) string) (offer string) {
+		t.Helper()
+		if len(publisher.unanswered) == 0 { // the server has one open offer at a time
+			if err := c.engine.Signal("room", "C", "R", false, "renegotiate", "", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		select {
+		case offer = <-publisher.unanswered:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the server does not offer")
+		}
+		if err := from.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: page.Alive(offer)}); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := from.pc.CreateAnswer(nil)
+		if err == nil {
+			err = from.pc.SetLocalDescription(answer)
+		}
+		if err == nil {
+			err = c.engine.Signal("room", "C", "R", false, "answer", change(answer.SDP), nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return offer
+	}
+	from.paused.Store(true)
+	exchange(func(answer string) string {
+		var kept []string
+		for line := range strings.SplitSeq(answer, "\r\n") {
+			if !strings.HasPrefix(line, "a=rid:") && !strings.HasPrefix(line, "a=simulcast:") && !strings.HasPrefix(line, "a=msid:") {
+				kept = append(kept, strings.Replace(line, "a=sendrecv", "a=recvonly", 1))
+			}
+		}
+		return strings.Join(kept, "\r\n")
+	})
+	c.eventually("no picture is published", func() bool {
+		rooms, err := c.engine.Snapshot(t.Context())
+		return err == nil && len(rooms) == 1 && !slices.ContainsFunc(rooms[0].Members, func(m MemberStats) bool { return m.ID == "C" && len(m.Sources) > 0 })
+	})
+	offer := exchange(func(answer string) string { return answer })
+	for _, line := range simulcastReceived {
+		if !strings.Contains(offer, line) {
+			t.Errorf("the server's second offer has no %q:\n%s", line, offer)
+		}
+	}
+	for len(sizes) > 0 {
+		<-sizes
+	}
+	from.named.Store(false)
+	from.paused.Store(false)
+	c.getsBiggest(sizes)
 }

@@ -296,6 +296,41 @@ func (s *section) keep(remote *jsep.Section, off bool) {
 	}
 }
 
+// simulcast is a track that a client sends in several streams (RFC 8853).
+type simulcast struct {
+	rids []string // nil: in one, or nothing
+	track
+}
+
+// keepSimulcast remembers the section's simulcast streams while nothing is sent in it,
+// of which a description need not speak.
+func (s *section) keepSimulcast(remote *jsep.Section) {
+	switch {
+	case remote.Direction.Send && !remote.Rejected:
+		s.simulcast = simulcast{remote.RIDs, track{remote.Stream, remote.Track}}
+	case remote.Rejected:
+		s.simulcast = simulcast{}
+	}
+}
+
+// lasting is a description in which simulcast streams outlive the time in which their
+// section sends nothing.
+func (l *leg) lasting(desc *jsep.Description) *jsep.Description {
+	result := desc
+	for i := range desc.Sections {
+		s := l.section(desc.Sections[i].MID)
+		if s == nil || s.simulcast.rids == nil || desc.Sections[i].Direction.Send || desc.Sections[i].Rejected {
+			continue
+		}
+		if result == desc {
+			result = desc.Clone()
+		}
+		own := &result.Sections[i]
+		own.Paused, own.RIDs, own.Stream, own.Track = true, s.simulcast.rids, s.simulcast.stream, s.simulcast.id
+	}
+	return result
+}
+
 // intended is what the client would publish by its latest description if none of
 // its uploads were off.
 func (l *leg) intended(desc *jsep.Description) *jsep.Description {

@@ -81,6 +81,8 @@ const chosen = [
   ['carrier-leaves', 'stock-hook', 'relay', C, C],
   ['lossy', 'stock-hook', 'relay', C, C],
   ['narrow', 'perfect', 'relay', C, C],
+  ['layers', 'perfect', 'relay', C, C],
+  ['layers-kept', 'perfect', 'relay', C, C],
 
   // Both modes in turn, so that what the machine does beside them falls on both.
   ...Array(3).fill([['durations', 'stock-hook', 'p2p', C, C], ['durations', 'stock-hook', 'relay', C, C]]).flat()

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { endWatch, inWords, LOOK_MS, received, startWatch } from '../harness/flow.mjs'
+import { endWatch, inWords, LOOK_MS, received, startWatch, uploads } from '../harness/flow.mjs'
 import { keyOf, receiveEachOther, receives } from '../harness/media.mjs'
 import { until } from '../harness/until.mjs'
 
@@ -138,5 +138,45 @@ export const layers = {
 
     await path.set({ down: {} })
     await seesTop(narrow)
+  }
+}
+
+export const layersKept = {
+  name: 'layers-kept',
+  title: 'three sizes stay three: when the server offers anew, when another connection carries them, after a pause',
+  modes,
+  styles: ['perfect'],
+  variant: 'simulcast',
+  async run (interview) {
+    const recruiter = await interview.join('recruiter', 'recruiter')
+    const viewers = [await interview.join('candidate', 'one'), await interview.join('candidate', 'two')]
+    await Promise.all(viewers.map(viewer => receives(viewer, recruiter)))
+    // The connection on which the recruiter's page sends all sizes, and no other.
+    const carrier = async () => {
+      let sent = []
+      await until('three sizes on one connection', async () => {
+        sent = (await uploads(recruiter, 1000)).filter(s => s.kind === 'video')
+        return sent.map(s => s.rid).sort().join() === 'f,h,q' && new Set(sent.map(s => s.key)).size === 1
+      }, { timeout: 30_000, interval: 0, describe: () => JSON.stringify(sent) })
+      return viewers.find(viewer => keyOf(viewer) === sent[0].key)
+    }
+    const first = await carrier()
+    const other = viewers.find(viewer => viewer !== first)
+    // Each share makes the server offer anew: where the sizes come, and where they are off.
+    for (const viewer of [first, other]) {
+      await viewer.share()
+      await receives(recruiter, viewer, { screen: true })
+      assert.equal(await carrier(), first)
+    }
+    await first.leave()
+    assert.equal(await carrier(), other)
+    await receives(other, recruiter)
+
+    await recruiter.does('sends', false)
+    await until('the camera is off', async () => (await uploads(recruiter, 1000)).length === 0, { interval: 0 })
+    await recruiter.does('sends', true)
+    assert.equal(await carrier(), other)
+    await receives(other, recruiter)
+    await until('the largest size', async () => (await other.measure('inbound'))[keyOf(recruiter)].width === 1280, { timeout: 30_000 })
   }
 }

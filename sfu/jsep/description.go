@@ -25,6 +25,7 @@ const (
 	MaxAttributes = 1024      // a= lines of one section
 	MaxCandidates = 64        // a=candidate lines taken from one description
 	maxToken      = 256       // bytes of a mid, stream id, ufrag
+	maxRIDs       = 16        // simulcast streams of one section
 )
 
 // Kind is the media kind of an m= section.
@@ -76,6 +77,10 @@ type Section struct {
 	Stream    string    // first msid stream id, empty if none or "-"
 	Track     string    // msid track id
 	Codecs    []Codec   // in the client's order of preference, RTX and RED folded into their base codec
+	RIDs      []string  // of the streams that it sends with simulcast (RFC 8853), in its order; nil without
+	// Paused says that it sends nothing now and may send Stream and Track in the
+	// streams of RIDs again. Parse cannot know that.
+	Paused bool
 }
 
 // Description is a parsed offer or answer. It is immutable after Parse.
@@ -208,6 +213,7 @@ func (d *Description) parseSection(index int, media *sdp.MediaDescription) (Sect
 	}
 	if kind != Application {
 		s.Codecs = parseCodecs(media)
+		s.RIDs = parseRIDs(media)
 	}
 	return s, nil
 }
@@ -225,6 +231,37 @@ func setDirection(d *Direction, attributes []sdp.Attribute) {
 			*d = Direction{}
 		}
 	}
+}
+
+// parseRIDs lists the RTP stream ids of a=simulcast's send direction (RFC 8853
+// section 5.1) that an a=rid line describes (RFC 8851): of alternatives the first,
+// whether paused or not. There should be one such line; some stacks write one for
+// each direction.
+func parseRIDs(media *sdp.MediaDescription) []string {
+	described := make(map[string]bool)
+	list := ""
+	for _, a := range media.Attributes {
+		switch a.Key {
+		case "rid":
+			if id, rest, _ := strings.Cut(a.Value, " "); rest == "send" || strings.HasPrefix(rest, "send ") {
+				described[id] = true
+			}
+		case "simulcast":
+			fields := strings.Fields(a.Value)
+			if at := slices.Index(fields, "send") + 1; at > 0 && at < len(fields) {
+				list = fields[at]
+			}
+		}
+	}
+	var ids []string
+	for alternatives := range strings.SplitSeq(list, ";") {
+		id, _, _ := strings.Cut(alternatives, ",")
+		if id = strings.TrimPrefix(id, "~"); described[id] && len(ids) < maxRIDs {
+			described[id] = false
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func fingerprint(attributes []sdp.Attribute) string {

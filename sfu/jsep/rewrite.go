@@ -1,6 +1,7 @@
 package jsep
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,10 +14,12 @@ import (
 // section becomes sendrecv, because the stack treats other directions as
 // commands (it stops an inactive transceiver for good) while the relay keeps
 // directions itself; a section that sends nothing loses its a=ssrc lines, so
-// that no receiver is started for it; of the formats only the chosen codec and
-// its RTX or RED remain; where chosen returns nil one format stays under the name of a
-// codec that the stack has, so that it can answer the others (Rewrite rejects
-// the section then); Opus loses its parameters, which are between the clients and
+// that no receiver is started for it; the simulcast streams of a paused one stay,
+// since a browser names them in its first packets alone, and sends one stream for
+// good when an offer does not repeat them (W3C webrtc-pc 4.4.1.5); of the formats
+// only the chosen codec and its RTX or RED remain; where chosen returns nil one
+// format stays under the name of a codec that the stack has, so that it can answer
+// the others (Rewrite rejects the section then); Opus loses its parameters, which are between the clients and
 // which the stack would take for another codec's; candidates are taken out, they
 // go their own bounded way.
 func (d *Description) Sanitize(chosen func(*Section) *Codec) (string, error) {
@@ -34,7 +37,7 @@ func (d *Description) Sanitize(chosen func(*Section) *Codec) (string, error) {
 			if codec == nil {
 				codec = standIn(section, media)
 				quiet := *section
-				quiet.Direction.Send = false
+				quiet.Direction.Send, quiet.Paused = false, false
 				stand = &quiet
 			}
 			clean.MediaName.Formats = formats(codec)
@@ -118,6 +121,13 @@ func cleanAttributes(attributes []sdp.Attribute, section *Section, codec *Codec)
 			continue
 		}
 		kept = append(kept, a)
+	}
+	if section.Paused && !sends && !section.Rejected {
+		kept = append(kept, sdp.Attribute{Key: "msid", Value: cmp.Or(section.Stream, "-") + " " + section.Track})
+		for _, rid := range section.RIDs {
+			kept = append(kept, sdp.Attribute{Key: "rid", Value: rid + " send"})
+		}
+		kept = append(kept, sdp.Attribute{Key: "simulcast", Value: "send " + strings.Join(section.RIDs, ";")})
 	}
 	return kept
 }

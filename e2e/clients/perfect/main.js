@@ -163,6 +163,12 @@ present({
     screen = null
     socket.emit('screen-share-status', { interviewId: options.room, isSharing: false })
   },
+  // sends turns the camera and the microphone off in the directions of the transceivers, or on again.
+  sends: on => {
+    for (const transceiver of [...links.values()].flatMap(({ pc }) => pc.getTransceivers())) {
+      if (camera.getTracks().includes(transceiver.sender.track)) transceiver.direction = on ? 'sendrecv' : 'recvonly'
+    }
+  },
   restartIce: () => {
     for (const { pc } of links.values()) pc.restartIce()
   },
