@@ -114,7 +114,8 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 		f.counters.nackMissed.Add(1)
 		return
 	}
-	if !f.resends.allow(sequence, now, f.counters.rtt.Load()) {
+	// A paused picture goes on with a key frame, on a link that has to recover until then.
+	if f.target.Load()&targetPaused != 0 || !f.resends.allow(sequence, now, f.counters.rtt.Load()) {
 		f.mu.Unlock()
 		f.counters.nackLimited.Add(1)
 		return

@@ -233,6 +233,24 @@ func TestNACKAnswer(t *testing.T) {
 	}
 }
 
+// TestPausedFeedRepairsNothing: what a viewer misses of a picture that is paused does not
+// load its link.
+func TestPausedFeedRepairsNothing(t *testing.T) {
+	f := newFeeding(t, video)
+	for i := range uint16(5) {
+		f.video(i, keyPayload)
+	}
+	first := f.sink.packets[0].SequenceNumber
+	f.feed.SetTarget(Target{Paused: true})
+	if got := f.nack(first+1, first+2); len(got) != 0 {
+		t.Errorf("%d packets of a paused picture were sent again", len(got))
+	}
+	f.feed.SetTarget(HighestTarget)
+	if got := f.nack(first + 1); len(got) != 1 {
+		t.Errorf("%d packets came, one was asked for of a picture that goes on", len(got))
+	}
+}
+
 // TestGapsAreCounted makes the last packet older than it is.
 func TestGapsAreCounted(t *testing.T) {
 	for _, screen := range []bool{false, true} {
