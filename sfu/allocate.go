@@ -19,6 +19,7 @@ const (
 // demand is one picture that a viewer is to be sent.
 type demand struct {
 	screen  bool
+	aside   bool   // a camera on the viewer's own side of the interview: the far side's are shown first
 	rate    uint64 // bit/s at which it is published at present, all layers included
 	allowed uint64 // what it may take: the result; 0: nothing
 }
@@ -40,20 +41,25 @@ func (d *demand) most() uint64 {
 }
 
 // allocate shares a viewer's bandwidth out. Voice comes first. Then every screen
-// gets the least that shows it, then every camera; what is left goes to the
+// gets the least that shows it, then every camera, those of the far side of the
+// interview before those of the viewer's own; what is left goes to the
 // screens up to what they can use, and then to the cameras. So a camera gives way
 // before a screen does, and nothing does for voice. Among equals the shares are equal.
 func allocate(budget uint64, voices int, pictures []*demand) {
 	budget -= min(budget, uint64(voices)*audioShare)
-	var screens, cameras []*demand
+	var screens, cameras, aside []*demand
 	for _, p := range pictures {
 		p.allowed = 0
-		if p.screen {
+		switch {
+		case p.screen:
 			screens = append(screens, p)
-		} else {
+		case p.aside:
+			aside = append(aside, p)
+		default:
 			cameras = append(cameras, p)
 		}
 	}
+	cameras = append(cameras, aside...)
 	for _, p := range slices.Concat(screens, cameras) {
 		if least := p.least(); budget >= least {
 			p.allowed = least
@@ -79,9 +85,14 @@ func fill(pictures []*demand, budget uint64) uint64 {
 	return budget
 }
 
-// panelCap is what a publisher is held to: the given percentile of what its
-// viewers can take; unlimited where that viewer has no limit.
-func panelCap(allowed []uint64, percentile int) uint64 {
+// panelCap is what a publisher is held to: the given percentile of what those of its
+// viewers can take for whom there is anything left; unlimited where that viewer has
+// no limit. starved: there are others, and if there is nobody else the picture has to
+// become small enough to be shown again.
+func panelCap(allowed []uint64, starved bool, percentile int) uint64 {
+	if len(allowed) == 0 && starved {
+		return cameraLeast
+	}
 	if len(allowed) == 0 {
 		return unlimited
 	}

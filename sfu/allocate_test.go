@@ -45,23 +45,41 @@ func TestAllocate(t *testing.T) {
 	}
 }
 
+// With too little for all cameras those of the far side are shown, wherever they stand.
+func TestAllocateFarSideFirst(t *testing.T) {
+	t.Parallel()
+	const k = 1000
+	colleague, other, candidate := &demand{aside: true, rate: 250 * k}, &demand{aside: true, rate: 250 * k}, &demand{rate: 800 * k}
+	allocate(415*k, 3, []*demand{colleague, other, candidate})
+	if colleague.allowed == 0 || other.allowed != 0 || candidate.allowed != colleague.allowed {
+		t.Errorf("colleagues may take %d and %d, the candidate %d", colleague.allowed, other.allowed, candidate.allowed)
+	}
+	allocate(250*k, 3, []*demand{colleague, other, candidate})
+	if colleague.allowed != 0 || other.allowed != 0 || candidate.allowed != 100*k {
+		t.Errorf("colleagues may take %d and %d, the candidate %d", colleague.allowed, other.allowed, candidate.allowed)
+	}
+}
+
 func TestPanelCap(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		allowed    []uint64
+		starved    bool
 		percentile int
 		want       uint64
 	}{
-		{nil, 25, unlimited},
-		{[]uint64{unlimited}, 0, unlimited},
-		{[]uint64{300, unlimited, 500}, 0, 300},
-		{[]uint64{300, unlimited, 500}, 25, 300},
-		{[]uint64{300, unlimited, 500}, 50, 500},
-		{[]uint64{300, unlimited, 500}, 100, unlimited},
-		{[]uint64{5, 1, 4, 2, 3}, 25, 2},
+		{nil, false, 25, unlimited},
+		{nil, true, 25, cameraLeast},
+		{[]uint64{300, unlimited}, true, 0, 300},
+		{[]uint64{unlimited}, false, 0, unlimited},
+		{[]uint64{300, unlimited, 500}, false, 0, 300},
+		{[]uint64{300, unlimited, 500}, false, 25, 300},
+		{[]uint64{300, unlimited, 500}, false, 50, 500},
+		{[]uint64{300, unlimited, 500}, false, 100, unlimited},
+		{[]uint64{5, 1, 4, 2, 3}, false, 25, 2},
 	} {
-		if got := panelCap(c.allowed, c.percentile); got != c.want {
-			t.Errorf("panelCap(%v, %d) = %d, want %d", c.allowed, c.percentile, got, c.want)
+		if got := panelCap(c.allowed, c.starved, c.percentile); got != c.want {
+			t.Errorf("panelCap(%v, %v, %d) = %d, want %d", c.allowed, c.starved, c.percentile, got, c.want)
 		}
 	}
 }

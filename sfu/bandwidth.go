@@ -123,7 +123,7 @@ func (m *member) receive(now time.Time) []*viewing {
 				voices++
 			default:
 				v := &viewing{leg: l, section: s, source: s.shown, calm: calm(&estimate)}
-				v.demand = demand{screen: s.shown.screen, rate: s.shown.rate, allowed: unlimited}
+				v.demand = demand{screen: s.shown.screen, aside: s.shown.member.role == m.role, rate: s.shown.rate, allowed: unlimited}
 				all = append(all, v)
 				pictures = append(pictures, &v.demand)
 			}
@@ -299,19 +299,25 @@ func (v *viewing) reach() uint64 {
 }
 
 // hold limits a source to what its panel can take. With simulcast nothing has to
-// be held back, and who can take nothing at all is not asked.
+// be held back. Who can take nothing is only asked where nobody else is: the picture is
+// a small one for such viewers, or paused for the last of them, and comes back small.
 func (s *source) hold(panel []*viewing) {
 	s.cap = unlimited
 	if s.spatial > 0 {
 		return
 	}
 	var reach []uint64
+	starved := false
 	for _, v := range panel {
-		if own := v.leg.opposite(); v.demand.allowed > 0 && (own == nil || own.apart.IsZero() || s.key.small) {
+		own := v.leg.opposite()
+		switch {
+		case v.demand.allowed == 0:
+			starved = starved || s.key.small || v.section.share.pause.paused()
+		case own == nil || own.apart.IsZero() || s.key.small:
 			reach = append(reach, v.reach())
 		}
 	}
-	s.cap = panelCap(reach, s.member.room.engine.opts.PanelPercentile)
+	s.cap = panelCap(reach, starved, s.member.room.engine.opts.PanelPercentile)
 }
 
 // receiveLimit is what the client is asked to send at most on the leg, in bit/s; 0:
@@ -358,7 +364,7 @@ func (m *member) split(panels map[*source][]*viewing, now time.Time) {
 			if own == nil || own.pubs[v.section.slot].source != s || v.section.slot >= slotExtraAudio {
 				continue // it is served by another viewer's leg
 			}
-			if !splits(v.reach(), best, s.full) || v.demand.allowed == 0 {
+			if !splits(max(v.reach(), v.demand.least()), best, s.full) { // a small one is tried even where nothing is left
 				own.apart = time.Time{}
 			} else if own.apart.IsZero() {
 				own.apart = now

@@ -44,6 +44,9 @@ type pause struct {
 	resumed time.Time
 }
 
+// paused tells what look last returned.
+func (p *pause) paused() bool { return !p.since.IsZero() }
+
 // look returns whether the picture is paused.
 func (p *pause) look(now time.Time, n need, c congestion) bool {
 	switch {
