@@ -43,8 +43,7 @@ type direct struct {
 	stackAt int64  // when a packet last went through the stack too
 }
 
-// scratch is space for one packet. It is shared by all connections, not because it is big, but because the one that was
-// used last is still in the processor's cache.
+// scratch is space for one packet, shared by all connections: one for each that is at work, not for each there is.
 type scratch struct {
 	header rtp.Header
 	packet [maxPacket]byte

@@ -20,8 +20,7 @@ const feedGap = int64(500e6)
 // SSRCs and header extension ids are those that this viewer has negotiated. Safe
 // for concurrent use.
 //
-// The order of the fields matters: each packet passes many feeds, of which nothing is in the processor's cache any
-// more, and touches what stands together in the middle.
+// What each packet touches stands together in the middle.
 type Feed struct {
 	moveMu sync.Mutex // serialises SetSource
 
