@@ -86,8 +86,9 @@ func (p *Port) goDirect() {
 		p.log.Warn("media goes through the stack", "error", err)
 		return
 	}
+	wire := p.wire // a copy: writers read what is stored without p.mu
 	d := &direct{local: local, remote: remote}
-	d.wire.Store(&p.wire)
+	d.wire.Store(&wire)
 	p.direct.Store(d)
 }
 

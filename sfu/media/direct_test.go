@@ -469,3 +469,27 @@ func BenchmarkDirectCold(b *testing.B) {
 		})
 	}
 }
+
+// A new address may come in the middle of packets.
+func TestDirectChangesTheWireWhileSending(t *testing.T) {
+	p := newPort(PortOptions{})
+	goDirectWith(t, p, nullWire{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		header := &rtp.Header{Version: 2, SSRC: 5}
+		for range 1000 {
+			header.SequenceNumber++
+			if err := p.writeRTP(nil, header, []byte{1}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for i := range 1000 {
+		if i%2 == 0 {
+			p.SetWire(&recordingWire{})
+		} else {
+			p.SetWire(nullWire{})
+		}
+	}
+	wg.Wait()
+}
