@@ -11,7 +11,6 @@ import (
 // the socket straight to a function, past ICE and the rest of the stack, which keep all else. It is safe for
 // concurrent use.
 type Route struct {
-	port    *Port
 	remote  netip.AddrPort
 	receive func(packet []byte) bool
 	sockets []*socket              // of the peer's family of addresses
@@ -24,7 +23,7 @@ type Route struct {
 // packet, then unchanged, goes the long way. Nil: there is no socket for that address, or on this system no short way.
 func (p *Port) Route(local, remote netip.AddrPort, receive func(packet []byte) bool) *Route {
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-	r := &Route{port: p, remote: remote, receive: receive}
+	r := &Route{remote: remote, receive: receive}
 	if !hasRoutes {
 		return nil
 	}
@@ -45,9 +44,6 @@ func (p *Port) Route(local, remote netip.AddrPort, receive func(packet []byte) b
 	}
 	return r
 }
-
-// Remote is the peer's address.
-func (r *Route) Remote() netip.AddrPort { return r.remote }
 
 // Write sends a packet to the peer. It copies the packet and does not block.
 func (r *Route) Write(packet []byte) error {

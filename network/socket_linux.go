@@ -221,7 +221,9 @@ func (*socket) SetWriteDeadline(time.Time) error { return nil }
 func (s *socket) Close() error {
 	s.mu.Lock()
 	first := !s.closing
-	s.closing, s.giveUp = true, time.Now().Add(closeTime)
+	if first {
+		s.closing, s.giveUp = true, time.Now().Add(closeTime)
+	}
 	s.mu.Unlock()
 	if !first {
 		<-s.ended

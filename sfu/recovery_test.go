@@ -21,6 +21,26 @@ func up(t *testing.T, opts Options) (c *call, r, k *client) {
 	return c, r, k
 }
 
+// restartICE restarts pc, R's connection for C, by an offer, and waits for the answer.
+func (c *call) restartICE(pc *webrtc.PeerConnection) {
+	t := c.t
+	t.Helper()
+	old := parsed(t, pc.RemoteDescription().SDP).Ufrag
+	offer, err := pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.engine.Signal("room", "R", "C", false, "offer", offer.SDP, nil); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually("answered with credentials of its own", func() bool {
+		return pc.SignalingState() == webrtc.SignalingStateStable && parsed(t, pc.RemoteDescription().SDP).Ufrag != old
+	})
+}
+
 func TestICERestartOfTheClient(t *testing.T) {
 	t.Parallel()
 	c, r, k := up(t, Options{})
@@ -28,20 +48,7 @@ func TestICERestartOfTheClient(t *testing.T) {
 	pc := r.connection(clientKey{"C", false}, false)
 	before := parsed(t, pc.RemoteDescription().SDP)
 	for range 2 {
-		old := parsed(t, pc.RemoteDescription().SDP).Ufrag
-		offer, err := pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := pc.SetLocalDescription(offer); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.engine.Signal("room", "R", "C", false, "offer", offer.SDP, nil); err != nil {
-			t.Fatal(err)
-		}
-		c.eventually("answered with credentials of its own", func() bool {
-			return pc.SignalingState() == webrtc.SignalingStateStable && parsed(t, pc.RemoteDescription().SDP).Ufrag != old
-		})
+		c.restartICE(pc)
 		r.gets("C")
 		k.gets("R")
 	}

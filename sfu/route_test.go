@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
-
-	"github.com/pion/webrtc/v4"
 )
 
 // routeBook notes the routes that an engine opens and closes.
@@ -79,21 +77,7 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%d routes for two legs", opened)
 		}
 
-		pc := r.connection(clientKey{"C", false}, false)
-		old := parsed(t, pc.RemoteDescription().SDP).Ufrag
-		offer, err := pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := pc.SetLocalDescription(offer); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.engine.Signal("room", "R", "C", false, "offer", offer.SDP, nil); err != nil {
-			t.Fatal(err)
-		}
-		c.eventually("restarted", func() bool {
-			return pc.SignalingState() == webrtc.SignalingStateStable && parsed(t, pc.RemoteDescription().SDP).Ufrag != old
-		})
+		c.restartICE(r.connection(clientKey{"C", false}, false))
 		c.eventually("a route to the new address, and the old one closed", func() bool {
 			opened, closed := book.counts()
 			return opened == 3 && closed == 1

@@ -64,7 +64,7 @@ func (a *API) NewPeerConnection(config webrtc.Configuration, opts PortOptions) (
 	settings.BufferFactory = port.buffer
 	settings.SetDTLSKeyLogWriter(&port.secrets)
 	settings.SetDTLSServerHelloMessageHook(port.secrets.serverHello)
-	// The short way past the stack does without it, and reads header extensions before decryption.
+	// The short way past the stack has no part in its negotiation.
 	config.RTPHeaderEncryptionPolicy = webrtc.RTPHeaderEncryptionPolicyDisable
 	pc, err := webrtc.NewAPI(
 		webrtc.WithSettingEngine(settings),

@@ -54,8 +54,8 @@ type binding struct {
 	retransmission bool // RFC 4588: the packets of upstream, sent again
 }
 
-// Write is called by the one goroutine of the SRTP session. packet is valid
-// only during the call. It never fails: an error would only be logged.
+// Write is called by the one goroutine of Pion's SRTP session, for the packets that go
+// through it. packet is valid only during the call. It never fails: an error would only be logged.
 func (b *rtpBuffer) Write(packet []byte) (int, error) {
 	to := b.upstream.Load()
 	if !b.port.stackReceived(packet, to) {
@@ -138,7 +138,7 @@ func newRTCPBuffer(p *Port, ssrc uint32) *rtcpBuffer {
 	return &rtcpBuffer{port: p, ssrc: ssrc, closed: make(chan struct{})}
 }
 
-// Write is called by the one goroutine of the SRTCP session. It never fails: an
+// Write is called by the one goroutine of Pion's SRTCP session. It never fails: an
 // error would make the session skip the rest of the compound.
 func (b *rtcpBuffer) Write(packet []byte) (int, error) {
 	b.port.inMu.Lock()

@@ -55,8 +55,7 @@ func (p *Port) Estimate() bwe.Estimate {
 }
 
 // receivedTransportFeedback takes a transport-wide feedback packet
-// (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1), on the
-// goroutine of the SRTCP session.
+// (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1).
 func (p *Port) receivedTransportFeedback(raw []byte, now int64) {
 	history := p.history.Load()
 	if history == nil {

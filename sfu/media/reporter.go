@@ -117,8 +117,8 @@ func (p *Port) sendReceiverReport(now int64) (next int64) {
 	if now < p.nextReport {
 		return p.nextReport
 	}
-	// RFC 3550 section 6.2: spread by a random factor, so that reports of many
-	// connections don't fall together.
+	// RFC 3550 section 6.2: spread by a random factor over the instants that the port
+	// shares, so that not all connections report at each of them.
 	p.nextReport = p.together(now + reportInterval*9/10 + rand.Int64N(reportInterval/5))
 	report := &rtcp.ReceiverReport{SSRC: p.ssrc}
 	for _, u := range upstreams {

@@ -75,8 +75,8 @@ func (l *resendLimiter) sentLate(sequence uint64, now int64) {
 }
 
 // resend answers a generic NACK from the source's cache: as retransmissions
-// (RFC 4588) where the viewer has negotiated them, else as the same packets. It
-// runs on the goroutine of the SRTCP session, which owns header and buffer.
+// (RFC 4588) where the viewer has negotiated them, else as the same packets.
+// header and buffer are those of the port, whose inMu is held.
 func (f *Feed) resend(nacks []rtcp.NackPair, header *outgoingHeader, buffer []byte, now int64) {
 	for _, pair := range nacks {
 		f.resendOne(pair.PacketID, header, buffer, now)

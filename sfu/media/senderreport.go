@@ -154,8 +154,7 @@ func abs(x int64) int64 {
 	return x
 }
 
-// reported takes a sender report about the upstream, on the goroutine of the
-// SRTCP session.
+// reported takes a sender report about the upstream.
 func (u *Upstream) reported(sr *rtcp.SenderReport, now int64) {
 	ntp := ntpToNanoseconds(sr.NTPTime)
 	u.port.clockMu.Lock()

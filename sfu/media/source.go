@@ -253,8 +253,8 @@ type outgoing struct {
 	capture   int64 // the server's time of the timestamp by sender reports, ns; 0: not known
 }
 
-// deliver takes a packet from one of the source's upstreams, on the goroutine of
-// that upstream's SRTP session, and writes it to all feeds.
+// deliver takes a packet from one of the source's upstreams and writes it to all
+// feeds. The inMu of the upstream's port is held.
 func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 	var d frame
 	if f.describe != nil {

@@ -38,7 +38,7 @@ type Upstream struct {
 
 	retransmissionsBound atomic.Bool // written under port.mu
 
-	// Owned by the goroutine of the SRTP session.
+	// Guarded by port.inMu.
 	out    outgoing
 	header outgoingHeader
 
@@ -227,8 +227,8 @@ func (u *Upstream) clockRate() uint32 {
 	return 90000
 }
 
-// received handles a packet on the goroutine of the SRTP session. A
-// retransmission is turned into the packet that it repeats (RFC 4588 section 4).
+// received handles a packet. A retransmission is turned into the packet that it
+// repeats (RFC 4588 section 4). port.inMu is held.
 func (u *Upstream) received(in *packet, retransmission bool, now int64) {
 	if retransmission {
 		if len(in.payload) < 2 {
