@@ -96,13 +96,13 @@ func (s *socket) hand(n int) {
 		}
 		packet := s.in.data[i][:header.len]
 		if isMedia(packet) {
-			if route := (*table)[addr]; route != nil {
+			if to := (*table)[addr]; to != nil {
 				if !reading {
 					reading = true
 					s.setReading()
 				}
-				if route.receive(packet) {
-					route.cameBy(s)
+				if to.receive(packet) {
+					to.cameBy(s)
 					s.count.direct.Add(1)
 					continue
 				}

@@ -9,8 +9,15 @@ import (
 
 // Route is the short way of one peer's media: SRTP and SRTCP (RFC 7983) from its address go from the reader of
 // the socket straight to a function, past ICE and the rest of the stack, which keep all else. It is safe for
-// concurrent use.
-type Route struct {
+// concurrent use. (An alias, so that a Port fits whoever names the same methods.)
+type Route = interface {
+	// Write sends a packet to the peer. It copies the packet and does not block.
+	Write(packet []byte) error
+	// Close ends the route. A call of its function may still be going on.
+	Close()
+}
+
+type route struct {
 	remote  netip.AddrPort
 	receive func(packet []byte) bool
 	sockets []*socket              // of the peer's family of addresses
@@ -21,9 +28,16 @@ type Route struct {
 // local until some have come by another socket; a local that is no socket's stands for any. receive is called on
 // the reader's goroutine and must not block; the packet is its own during the call. When it reports false the
 // packet, then unchanged, goes the long way. Nil: there is no socket for that address, or on this system no short way.
-func (p *Port) Route(local, remote netip.AddrPort, receive func(packet []byte) bool) *Route {
+func (p *Port) Route(local, remote netip.AddrPort, receive func(packet []byte) bool) Route {
+	if r := p.route(local, remote, receive); r != nil {
+		return r
+	}
+	return nil
+}
+
+func (p *Port) route(local, remote netip.AddrPort, receive func(packet []byte) bool) *route {
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-	r := &Route{remote: remote, receive: receive}
+	r := &route{remote: remote, receive: receive}
 	if !hasRoutes {
 		return nil
 	}
@@ -45,21 +59,19 @@ func (p *Port) Route(local, remote netip.AddrPort, receive func(packet []byte) b
 	return r
 }
 
-// Write sends a packet to the peer. It copies the packet and does not block.
-func (r *Route) Write(packet []byte) error {
+func (r *route) Write(packet []byte) error {
 	_, err := r.current.Load().WriteToAddrPort(packet, r.remote)
 	return err
 }
 
 // cameBy makes s the socket that packets leave by.
-func (r *Route) cameBy(s *socket) {
+func (r *route) cameBy(s *socket) {
 	if r.current.Load() != s {
 		r.current.Store(s)
 	}
 }
 
-// Close ends the route. A call of receive may still be going on.
-func (r *Route) Close() {
+func (r *route) Close() {
 	for _, s := range r.sockets {
 		s.routes.remove(r)
 	}
@@ -68,16 +80,16 @@ func (r *Route) Close() {
 // routes are those of one socket.
 type routes struct {
 	mu    sync.Mutex
-	table atomic.Pointer[map[netip.AddrPort]*Route] // copied on write under mu: joins are rare, packets are not
+	table atomic.Pointer[map[netip.AddrPort]*route] // copied on write under mu: joins are rare, packets are not
 }
 
 func newRoutes() *routes {
 	r := &routes{}
-	r.table.Store(&map[netip.AddrPort]*Route{})
+	r.table.Store(&map[netip.AddrPort]*route{})
 	return r
 }
 
-func (r *routes) set(route *Route) {
+func (r *routes) set(route *route) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	table := maps.Clone(*r.table.Load())
@@ -86,7 +98,7 @@ func (r *routes) set(route *Route) {
 }
 
 // remove takes a route away, unless another one has its place.
-func (r *routes) remove(route *Route) {
+func (r *routes) remove(route *route) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if (*r.table.Load())[route.remote] != route {

@@ -68,7 +68,7 @@ func TestRouteTakesMediaOnly(t *testing.T) {
 			peer, there := openPlain(t, address)
 			stranger, _ := openPlain(t, address)
 			got := make(chan []byte, 10)
-			r := p.Route(p.addrs[0], there, func(packet []byte) bool {
+			r := p.route(p.addrs[0], there, func(packet []byte) bool {
 				if numberOf(packet) == 13 {
 					return false
 				}
@@ -113,14 +113,14 @@ func TestRouteIsReplaced(t *testing.T) {
 	peer, there := openPlain(t, "127.0.0.1:0")
 	got := make(chan string, 10)
 	take := func(name string) func([]byte) bool { return func([]byte) bool { got <- name; return true } }
-	old := p.Route(p.addrs[0], there, take("old"))
-	p.Route(p.addrs[0], netip.AddrPortFrom(netip.AddrFrom16(there.Addr().As16()), there.Port()), take("new"))
+	old := p.route(p.addrs[0], there, take("old"))
+	p.route(p.addrs[0], netip.AddrPortFrom(netip.AddrFrom16(there.Addr().As16()), there.Port()), take("new"))
 	old.Close()
 	send(t, peer, media(1), p.addrs[0])
 	if name := <-got; name != "new" {
 		t.Errorf("%s got the packet", name)
 	}
-	if p.Route(p.addrs[0], netip.MustParseAddrPort("[::1]:9"), take("IPv6")) != nil {
+	if p.route(p.addrs[0], netip.MustParseAddrPort("[::1]:9"), take("IPv6")) != nil {
 		t.Error("a route to IPv6 from a port without")
 	}
 }
@@ -131,7 +131,7 @@ func TestRouteFollowsThePeer(t *testing.T) {
 	peer, there := openPlain(t, "0.0.0.0:0")
 	there = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), there.Port())
 	got := make(chan bool, 10)
-	r := p.Route(netip.MustParseAddrPort("203.0.113.9:7"), there, func([]byte) bool { got <- true; return true })
+	r := p.route(netip.MustParseAddrPort("203.0.113.9:7"), there, func([]byte) bool { got <- true; return true })
 	leavesBy := func() netip.AddrPort {
 		t.Helper()
 		if err := r.Write(media(0)); err != nil {
@@ -151,7 +151,7 @@ func TestRouteFollowsThePeer(t *testing.T) {
 			t.Errorf("leaves by %s, came by %s", from, p.addrs[i])
 		}
 	}
-	if r := p.Route(p.addrs[1], there, func([]byte) bool { return true }); r.current.Load() != p.sockets[1] {
+	if r := p.route(p.addrs[1], there, func([]byte) bool { return true }); r.current.Load() != p.sockets[1] {
 		t.Error("does not begin with the local address")
 	}
 }
@@ -170,10 +170,10 @@ func TestRouteSendsABatchTogether(t *testing.T) {
 	p, _ := routePort(t, "127.0.0.1:0")
 	peer, there := openPlain(t, "127.0.0.1:0")
 	const viewers = 20
-	var r *Route
+	var r *route
 	var ready sync.Mutex
 	ready.Lock()
-	r = p.Route(p.addrs[0], there, func(packet []byte) bool {
+	r = p.route(p.addrs[0], there, func(packet []byte) bool {
 		ready.Lock()
 		defer ready.Unlock()
 		for i := range viewers {
@@ -214,12 +214,12 @@ func TestRouteLeavesTheRestToTheSender(t *testing.T) {
 		return kernel()
 	}
 	s.mu.Unlock()
-	var r *Route
+	var r *route
 	var ready sync.Mutex
 	ready.Lock()
 	received := make(chan int, 100)
 	next := 0
-	r = p.Route(p.addrs[0], there, func(packet []byte) bool {
+	r = p.route(p.addrs[0], there, func(packet []byte) bool {
 		ready.Lock()
 		defer ready.Unlock()
 		for range 10 {
@@ -253,11 +253,11 @@ func TestRouteAmongOthers(t *testing.T) {
 	p, long := routePort(t, "127.0.0.1:0")
 	peer, there := openPlain(t, "127.0.0.1:0")
 	const each, writers = 300, 3
-	var r *Route
+	var r *route
 	var ready sync.Mutex
 	ready.Lock()
 	var taken atomic.Int64
-	r = p.Route(p.addrs[0], there, func(packet []byte) bool {
+	r = p.route(p.addrs[0], there, func(packet []byte) bool {
 		ready.Lock()
 		defer ready.Unlock()
 		taken.Add(1)
@@ -312,9 +312,9 @@ func TestRouteOnAClosedSocket(t *testing.T) {
 	for range 20 {
 		p, _ := routePort(t, "127.0.0.1:0")
 		peer, there := openPlain(t, "127.0.0.1:0")
-		var r atomic.Pointer[Route]
+		var r atomic.Pointer[route]
 		first := make(chan struct{}, 1)
-		r.Store(p.Route(p.addrs[0], there, func(packet []byte) bool {
+		r.Store(p.route(p.addrs[0], there, func(packet []byte) bool {
 			if r := r.Load(); r != nil {
 				for range 10 {
 					_ = r.Write(packet)
@@ -350,8 +350,8 @@ func BenchmarkRoute(b *testing.B) {
 			data := make([]byte, 1200)
 			data[0] = 0x80
 			var taken atomic.Int64
-			var r atomic.Pointer[Route]
-			r.Store(p.Route(here, there, func(packet []byte) bool {
+			var r atomic.Pointer[route]
+			r.Store(p.route(here, there, func(packet []byte) bool {
 				for range viewers {
 					_ = r.Load().Write(packet)
 				}

@@ -49,7 +49,7 @@ func newCall(t *testing.T, opts Options) *call {
 	opts.IncludeLoopback = true
 	port := openPort(t)
 	if opts.UDPMux == nil { // else as a system without routes would have it
-		opts.UDPMux, opts.Route = port.Mux(), routesOf(port)
+		opts.UDPMux, opts.Route = port.Mux(), port.Route
 	}
 	if opts.SilenceTimeout == 0 {
 		opts.SilenceTimeout = time.Minute // a busy machine starves tracks that are alive
@@ -99,15 +99,6 @@ func openPort(t *testing.T) *network.Port {
 		}
 	})
 	return port
-}
-
-func routesOf(port *network.Port) func(local, remote netip.AddrPort, receive func([]byte) bool) Route {
-	return func(local, remote netip.AddrPort, receive func([]byte) bool) Route {
-		if route := port.Route(local, remote, receive); route != nil {
-			return route
-		}
-		return nil
-	}
 }
 
 func (c *call) Send(_, to, from string, screen bool, kind, sdp string) {

@@ -11,7 +11,7 @@ import (
 
 // Route is the short way of one client's media: from the socket's reader to its
 // port, and back.
-type Route interface {
+type Route = interface {
 	media.Wire
 	Close()
 }

@@ -63,7 +63,7 @@ func TestRoutes(t *testing.T) {
 	t.Parallel()
 	t.Run("short", func(t *testing.T) {
 		port := openPort(t)
-		book := &routeBook{open: routesOf(port)}
+		book := &routeBook{open: port.Route}
 		t.Cleanup(func() { // after the engine's end
 			if opened, closed := book.counts(); opened != closed {
 				t.Errorf("%d routes opened, %d closed", opened, closed)

@@ -4,7 +4,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"time"
 
 	"skillsage/config"
@@ -93,7 +92,7 @@ func relayOptions(cfg *config.Config, media *network.Port, log *slog.Logger) sfu
 	return sfu.Options{
 		Logger:             log,
 		UDPMux:             media.Mux(),
-		Route:              routeOf(media),
+		Route:              media.Route,
 		IncludeLoopback:    media.HasLoopback(),
 		MaxLegs:            c.MaxLegs,
 		MaxLegsPerRoom:     c.MaxLegsPerRoom,
@@ -106,15 +105,6 @@ func relayOptions(cfg *config.Config, media *network.Port, log *slog.Logger) sfu
 		PanelPercentile:    c.PanelPercentile,
 		VideoCodecs:        c.VideoCodecs,
 		QualityInterval:    qualityInterval(c.QualityInterval),
-	}
-}
-
-func routeOf(media *network.Port) func(local, remote netip.AddrPort, receive func([]byte) bool) sfu.Route {
-	return func(local, remote netip.AddrPort, receive func([]byte) bool) sfu.Route {
-		if route := media.Route(local, remote, receive); route != nil {
-			return route
-		}
-		return nil
 	}
 }
 

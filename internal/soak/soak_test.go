@@ -270,13 +270,7 @@ func newSoak(t *testing.T) (s *soak, end func()) {
 		t.Fatal(err)
 	}
 	engine, err := sfu.New(sfu.Options{
-		Logger: log, UDPMux: port.Mux(), IncludeLoopback: true,
-		Route: func(local, remote netip.AddrPort, receive func([]byte) bool) sfu.Route {
-			if route := port.Route(local, remote, receive); route != nil {
-				return route
-			}
-			return nil
-		},
+		Logger: log, UDPMux: port.Mux(), Route: port.Route, IncludeLoopback: true,
 		SmallUploads: defaults.Relay.SmallUploads == "on", PanelPercentile: defaults.Relay.PanelPercentile,
 		// Short, so that what they are for happens.
 		ConnectTimeout: 5 * time.Second, FirstAnswerTimeout: 5 * time.Second,

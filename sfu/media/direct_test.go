@@ -47,7 +47,7 @@ func directAPI(t testing.TB) (*API, *network.Port) {
 func routed(t testing.TB, l *leg, port *network.Port) *leg {
 	t.Helper()
 	var mu sync.Mutex
-	var route *network.Route
+	var route network.Route
 	l.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		mu.Lock()
 		defer mu.Unlock()
