@@ -107,7 +107,7 @@ func TestCarrierLeavesInTheDark(t *testing.T) {
 		peer := r.member(c.carries()[0])
 		r.cut(c, impair.Settings{Loss: 1}, true)
 		r.mend(c, 2*time.Second)
-		time.Sleep(850 * time.Millisecond) // the second request, a second after the first, is lost, too
+		time.Sleep(850 * time.Millisecond) // what is asked for in the rest of the dark is lost, too
 		r.leave(peer, true)
 		r.settleWorst("carrier left")
 		time.Sleep(4 * time.Second)

@@ -14,7 +14,7 @@ const (
 	repairMargin = int64(60e6)
 	repairLeast  = int64(80e6)
 	repairMost   = int64(400e6)
-	repairStep   = int64(40e6) // less of a change is not worth another picture rate for a while
+	repairStep   = int64(40e6) // less of a change is not worth it: pictures run faster or slower until it is made
 
 	// Losses by which waiting for repairs becomes worth it, and by which no longer: about 1 and 0.2 % of a camera's
 	// packets. They are counted over repairMemory looks: one each surveyInterval, or one for each receiver report.
