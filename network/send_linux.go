@@ -19,13 +19,10 @@ type packet struct {
 }
 
 type writeState struct {
-	headers [writeBatch]mmsghdr
-	vectors [writeBatch]unix.Iovec
-	names   [writeBatch]unix.RawSockaddrInet6
-	n       int // headers to send
-	sent    int
-	errno   syscall.Errno
-	call    func() bool // false: the kernel takes no more
+	messages
+	sent  int // messages
+	errno syscall.Errno
+	call  func() bool // false: the kernel takes no more
 }
 
 // flush sends what was written during a batch, as far as the kernel takes it at once.
@@ -156,36 +153,33 @@ func (s *socket) sendAll(packets []packet, block bool) (done int) {
 	return done
 }
 
+// sendBatch sends at most writeBatch packets, whose order it may change, and returns how many are done with: the first ones.
 func (s *socket) sendBatch(packets []packet, block bool) (done int) {
-	for i := range packets {
-		s.out.vectors[i].Base = unsafe.SliceData(packets[i].data)
-		s.out.vectors[i].SetLen(len(packets[i].data))
-		s.out.headers[i].hdr.Namelen = s.setAddress(&s.out.names[i], packets[i].addr)
-	}
-	s.out.sent, s.out.n = 0, len(packets)
+	s.out.put(s, packets, s.segment)
+	s.out.sent = 0
 	for s.out.sent < s.out.n {
-		begin := s.out.sent
+		begin := s.out.first[s.out.sent]
 		s.out.errno = 0
 		if !s.out.call() {
 			if !block {
 				break
 			}
 			if s.late() {
-				s.count.dropped.Add(uint64(s.out.n - s.out.sent))
+				s.count.dropped.Add(uint64(len(packets) - begin))
 				return len(packets)
 			}
 			time.Sleep(sendRetry)
 			continue
 		}
-		s.count.sent.Add(uint64(s.out.sent - begin))
+		s.count.sent.Add(uint64(s.out.first[s.out.sent] - begin))
 		s.count.writes.Add(1)
 		if s.out.errno != 0 && s.out.errno != unix.EINTR {
-			// It concerns the first packet not sent (no route, not permitted, too large): on with the next.
-			s.count.failed.Add(1)
+			// It concerns the first message not sent: on with the next.
+			s.refused(s.out.sent, s.out.errno)
 			s.out.sent++
 		}
 	}
-	return s.out.sent
+	return s.out.first[s.out.sent]
 }
 
 // late reports whether a closing socket waits no longer.

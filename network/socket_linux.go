@@ -70,7 +70,10 @@ type socket struct {
 	closing bool
 	giveUp  time.Time // when closing: the sender waits no longer
 
-	out writeState // owned by who has set sending
+	// Owned by who has set sending.
+	out     writeState
+	segment bool // the kernel cuts messages into packets
+	whole   bool // the kernel may not cut packets into fragments
 }
 
 // mmsghdr is the kernel's struct of that name (recvmmsg(2)).
@@ -115,11 +118,9 @@ func newSocket(conn *net.UDPConn, count *counters) (*socket, error) {
 		s.in.headers[i].hdr.Iov = &s.in.vectors[i]
 		s.in.headers[i].hdr.SetIovlen(1)
 	}
-	for i := range s.out.headers {
-		s.out.headers[i].hdr.Name = (*byte)(unsafe.Pointer(&s.out.names[i]))
-		s.out.headers[i].hdr.Iov = &s.out.vectors[i]
-		s.out.headers[i].hdr.SetIovlen(1)
-	}
+	s.out.init()
+	s.segment = true
+	s.wholePackets(true)
 	s.in.call, s.out.call = s.recvmmsg, s.sendmmsg
 	go s.send()
 	return s, nil
