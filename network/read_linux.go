@@ -108,6 +108,9 @@ func (s *socket) hand(n int) {
 				}
 			}
 		}
+		if s.asked.take(packet, addr) {
+			continue
+		}
 		s.in.others[s.in.n] = i
 		s.in.n++
 	}

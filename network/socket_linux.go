@@ -55,6 +55,7 @@ type socket struct {
 	v4     bool
 	count  *counters
 	routes *routes
+	asked  transactions
 	wake   chan struct{} // holds one token while the sender has something to do
 	ended  chan struct{} // closed when the sender has ended
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v4"
 	"golang.org/x/sys/unix"
 )
 
@@ -348,4 +349,20 @@ func cpu(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// Answers that nobody waits for go to the ICE agents as ever: they ask by the same method.
+func TestReflexiveLeavesTheAgentsTheirAnswers(t *testing.T) {
+	s, here := openSocket(t, "127.0.0.1:0")
+	plain, there := openPlain(t, "127.0.0.1:0")
+	s.asked.begin(stun.NewTransactionID(), there)
+	answer := stun.MustBuild(stun.TransactionID, stun.BindingSuccess)
+	if _, err := plain.WriteToUDPAddrPort(answer.Raw, here); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.SetReadDeadline(time.Now().Add(20 * time.Second))
+	buf := make([]byte, 100)
+	if n, from, err := s.ReadFromAddrPort(buf); err != nil || from != there || string(buf[:n]) != string(answer.Raw) {
+		t.Errorf("%x from %s: %v", buf[:n], from, err)
+	}
 }

@@ -14,6 +14,7 @@ const hasRoutes = false
 type socket struct {
 	*net.UDPConn
 	routes *routes
+	asked  transactions
 }
 
 func newSocket(conn *net.UDPConn, _ *counters) (*socket, error) {
@@ -23,4 +24,15 @@ func newSocket(conn *net.UDPConn, _ *counters) (*socket, error) {
 // WriteToAddrPort sends one packet.
 func (s *socket) WriteToAddrPort(b []byte, addr netip.AddrPort) (int, error) {
 	return s.WriteToUDPAddrPort(b, addr)
+}
+
+// ReadFromAddrPort returns one packet of those that are no answers to the port's own questions.
+func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	for {
+		n, addr, err := s.ReadFromUDPAddrPort(b)
+		if err == nil && s.asked.take(b[:n], addr) {
+			continue
+		}
+		return n, addr, err
+	}
 }
