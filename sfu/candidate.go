@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"net/netip"
 	"strings"
 
 	"github.com/pion/webrtc/v4"
@@ -15,6 +17,7 @@ const (
 	maxLegCandidates  = 64  // waiting at one leg
 	maxAddedPerUfrag  = 128 // given to the stack for one set of credentials
 	maxEarlyKeys      = 32  // connections of one room with candidates but no offer yet
+	maxOwnCandidates  = 32  // of the server, in one description
 )
 
 // parseCandidate reads an RTCIceCandidateInit, also wrapped as
@@ -166,4 +169,51 @@ func (l *leg) takeInlineCandidate(value, ufrag string) {
 	if usableCandidate(init.Candidate) && len(l.candidates) < maxLegCandidates {
 		l.candidates = append(l.candidates, init)
 	}
+}
+
+// Protocols of a Candidate.
+const (
+	UDP    = "udp"
+	TCP    = "tcp"    // passive (RFC 6544)
+	SSLTCP = "ssltcp" // passive, behind what looks like a TLS handshake (libwebrtc)
+)
+
+// Candidate is an address at which clients reach the server, as a host candidate:
+// whatever translates it on the way has the same on both sides.
+type Candidate struct {
+	Protocol string
+	Addr     netip.AddrPort
+}
+
+// Type preferences of host candidates: RFC 8445 section 5.1.2.2 has 126; TCP
+// comes after UDP (RFC 6544 section 4.2), by the value that libwebrtc has.
+var typePreference = map[string]uint32{UDP: 126, TCP: 90, SSLTCP: 89}
+
+// candidates are the values of the server's own a=candidate attributes (RFC
+// 8839 section 5.1), nil for those of the stack.
+func (e *Engine) candidates() []string {
+	if e.opts.Candidates == nil {
+		return nil
+	}
+	return candidateValues(e.opts.Candidates())
+}
+
+func candidateValues(all []Candidate) []string {
+	var values []string
+	for i, c := range all[:min(len(all), maxOwnCandidates)] {
+		// The local preference of TCP is 2^13 * 4 for passive ones plus one of 13 bits
+		// (RFC 6544 section 4.2); for UDP it is free.
+		local, suffix := uint32(65535-i), ""
+		if c.Protocol != UDP {
+			local, suffix = 4<<13|uint32(8191-i), " tcptype passive"
+		}
+		values = append(values, fmt.Sprintf("%d 1 %s %d %s %d typ host%s", foundation(c), c.Protocol,
+			typePreference[c.Protocol]<<24|local<<8|(256-1), c.Addr.Addr(), c.Addr.Port(), suffix))
+	}
+	return values
+}
+
+// foundation is the same for candidates of one protocol and address (RFC 8445 section 5.1.1.3).
+func foundation(c Candidate) uint32 {
+	return crc32.ChecksumIEEE([]byte("host " + c.Protocol + " " + c.Addr.Addr().String()))
 }

@@ -36,6 +36,10 @@ type Options struct {
 	// Route gives a client's address the short way of media, past the WebRTC
 	// stack (see network.Port.Route); nil, or a nil Route from it: there is none.
 	Route func(local, remote netip.AddrPort, receive func(packet []byte) bool) Route
+	// Candidates are the server's addresses as clients are to be told them, by
+	// preference and each once; asked for each description. Nil, or none from it: those that
+	// the stack finds.
+	Candidates func() []Candidate
 	// IncludeLoopback offers 127.0.0.1 too, for a server that only loopback reaches.
 	IncludeLoopback bool
 	// MaxLegs and MaxLegsPerRoom bound the legs, those that still wait for

@@ -279,7 +279,7 @@ func (l *leg) makeOffer() {
 			out.desc, err = c.offerAgain(added, codecs)
 		}
 		if err == nil {
-			text, err = jsep.Rewrite(out.desc.SDP, decision(locals))
+			text, err = jsep.Rewrite(out.desc.SDP, decision(locals), l.room.engine.candidates())
 		}
 		return func() { l.offerMade(out, added, text, err) }
 	})
@@ -403,7 +403,7 @@ func (l *leg) makeAnswer() {
 	l.start(func() func() {
 		answer, err := c.respond(text, added)
 		if err == nil {
-			answer, err = jsep.Rewrite(answer, decision(locals))
+			answer, err = jsep.Rewrite(answer, decision(locals), l.room.engine.candidates())
 		}
 		return func() {
 			if err != nil {

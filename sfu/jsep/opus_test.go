@@ -50,7 +50,7 @@ func TestOpusParametersReachTheFarSide(t *testing.T) {
 	own := fixture(t, "chromium-camera-offer")
 	write := func(local OpusLocal) string {
 		t.Helper()
-		text, err := Rewrite(own, func(mid string) (Local, bool) { return Local{Send: true, Recv: true, Opus: local}, mid == "0" })
+		text, err := Rewrite(own, func(mid string) (Local, bool) { return Local{Send: true, Recv: true, Opus: local}, mid == "0" }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestOpusParametersReachTheFarSide(t *testing.T) {
 // does not put into the parameters of RED.
 func TestREDNamesTheNumbersOfItsOwnDescription(t *testing.T) {
 	text, err := Rewrite(audioSection("109 63", "rtpmap:109 opus/48000/2", "rtpmap:63 red/48000/2", "fmtp:63 111/111"),
-		func(string) (Local, bool) { return Local{Opus: OpusLocal{RED: REDBehind}}, true })
+		func(string) (Local, bool) { return Local{Opus: OpusLocal{RED: REDBehind}}, true }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,8 @@ type Local struct {
 // client gets: the relay's directions, no sources announced where nothing is
 // sent, and no candidates for a second component that RTCP multiplexing never
 // uses. A section that decide does not know keeps what the stack wrote.
-func Rewrite(text string, decide func(mid string) (Local, bool)) (string, error) {
+// candidates (values of a=candidate) take the place of the stack's; nil keeps those.
+func Rewrite(text string, decide func(mid string) (Local, bool), candidates []string) (string, error) {
 	parsed := &sdp.SessionDescription{}
 	if err := parsed.UnmarshalString(text); err != nil {
 		return "", fmt.Errorf("own description does not parse: %w", err)
@@ -202,7 +203,9 @@ func Rewrite(text string, decide func(mid string) (Local, bool)) (string, error)
 	}
 	if len(rejected) > 0 {
 		unbundle(parsed, rejected)
-		moveCandidates(parsed)
+	}
+	if len(rejected) > 0 || candidates != nil {
+		placeCandidates(parsed, candidates)
 	}
 	out, err := parsed.Marshal()
 	if err != nil {
@@ -211,22 +214,33 @@ func Rewrite(text string, decide func(mid string) (Local, bool)) (string, error)
 	return string(out), nil
 }
 
-// moveCandidates puts the candidates of a rejected section, where no browser
-// looks for them, into the first one that is not rejected.
-func moveCandidates(parsed *sdp.SessionDescription) {
-	var moved []sdp.Attribute
+// placeCandidates puts all candidates, or the given ones in their place, into the first section that is not rejected: no
+// browser looks for them in a rejected one.
+func placeCandidates(parsed *sdp.SessionDescription, given []string) {
+	var all []sdp.Attribute
 	for _, media := range parsed.MediaDescriptions {
-		if media.MediaName.Port.Value == 0 {
-			media.Attributes = slices.DeleteFunc(media.Attributes, func(a sdp.Attribute) bool {
-				if isCandidate(a) {
-					moved = append(moved, a)
-				}
-				return isCandidate(a)
-			})
-			continue
+		media.Attributes = slices.DeleteFunc(media.Attributes, func(a sdp.Attribute) bool {
+			if isCandidate(a) {
+				all = append(all, a)
+			}
+			return isCandidate(a)
+		})
+	}
+	if given != nil {
+		complete := slices.ContainsFunc(all, func(a sdp.Attribute) bool { return a.Key == "end-of-candidates" })
+		all = nil
+		for _, value := range given {
+			all = append(all, sdp.Attribute{Key: "candidate", Value: value})
 		}
-		media.Attributes = append(media.Attributes, moved...)
-		return
+		if complete {
+			all = append(all, sdp.Attribute{Key: "end-of-candidates"})
+		}
+	}
+	for _, media := range parsed.MediaDescriptions {
+		if media.MediaName.Port.Value != 0 {
+			media.Attributes = append(media.Attributes, all...)
+			return
+		}
 	}
 }
 

@@ -176,7 +176,7 @@ func TestRewriteDirections(t *testing.T) {
 		{Local{}, "inactive", false, 9},
 		{Local{Send: true, Recv: true, Reject: true}, "inactive", false, 0},
 	} {
-		out, err := Rewrite(text, func(mid string) (Local, bool) { return c.local, mid == "1" })
+		out, err := Rewrite(text, func(mid string) (Local, bool) { return c.local, mid == "1" }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestRewriteDropsRTCPCandidates(t *testing.T) {
 	text := strings.Replace(own(t), "a=mid:0\r\n", "a=mid:0\r\n"+
 		"a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host\r\n"+
 		"a=candidate:1 2 udp 2130706431 192.0.2.1 5000 typ host\r\n", 1)
-	out, err := Rewrite(text, func(string) (Local, bool) { return Local{}, false })
+	out, err := Rewrite(text, func(string) (Local, bool) { return Local{}, false }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,15 +222,46 @@ func TestRewriteDropsRTCPCandidates(t *testing.T) {
 		t.Errorf("candidates %v", got)
 	}
 	// Candidates of a rejected section go where they are looked for.
-	out, err = Rewrite(text, func(mid string) (Local, bool) { return Local{Reject: true}, mid == "0" })
+	out, err = Rewrite(text, func(mid string) (Local, bool) { return Local{Reject: true}, mid == "0" }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if here, there := lines(t, out, "0", "a=candidate"), lines(t, out, "1", "a=candidate"); len(here) != 0 || len(there) != 1 {
 		t.Errorf("candidates %v in the rejected section, %v in the next", here, there)
 	}
-	if _, err := Rewrite("nonsense", nil); err == nil {
+	if _, err := Rewrite("nonsense", nil, nil); err == nil {
 		t.Error("no error for what is no description")
+	}
+}
+
+// The relay's own candidates take the place of the stack's, in the first section that is not rejected.
+func TestRewriteReplacesCandidates(t *testing.T) {
+	const stack = "a=candidate:1 1 udp 2130706431 10.0.0.1 5000 typ host\r\na=candidate:1 2 udp 2130706431 10.0.0.1 5000 typ host\r\n"
+	ours := []string{"7 1 udp 2130706431 192.0.2.1 443 typ host", "8 1 tcp 1518280447 192.0.2.1 443 typ host tcptype passive"}
+	want := []string{"a=candidate:" + ours[0], "a=candidate:" + ours[1]}
+	for _, complete := range []bool{false, true} {
+		text, wanted := own(t), want
+		if complete {
+			text = strings.Replace(text, "a=mid:0\r\n", "a=mid:0\r\n"+stack+"a=end-of-candidates\r\n", 1)
+			wanted = append(slices.Clone(want), "a=end-of-candidates")
+		}
+		for _, rejected := range []string{"", "0"} {
+			out, err := Rewrite(text, func(mid string) (Local, bool) { return Local{Reject: mid == rejected}, true }, ours)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, other := "0", "1"
+			if rejected == "0" {
+				first, other = "1", "0"
+			}
+			got := append(lines(t, out, first, "a=candidate"), lines(t, out, first, "a=end-of")...)
+			if !slices.Equal(got, wanted) {
+				t.Errorf("complete %v, %q rejected: %v, want %v", complete, rejected, got, wanted)
+			}
+			if n := strings.Count(out, "candidate"); n != len(wanted) || len(lines(t, out, other, "a=candidate")) != 0 {
+				t.Errorf("complete %v, %q rejected: %d lines speak of candidates\n%s", complete, rejected, n, out)
+			}
+		}
 	}
 }
 
@@ -258,7 +289,7 @@ func FuzzParse(f *testing.F) {
 		}
 		out, err := Rewrite(text, func(mid string) (Local, bool) {
 			return Local{Send: len(mid)%2 == 0, Recv: len(mid)%3 == 0, Reject: len(mid)%5 == 0}, len(mid)%7 != 6
-		})
+		}, nil)
 		if err != nil {
 			t.Fatalf("does not rewrite: %v", err)
 		}
@@ -275,7 +306,7 @@ func TestRewritePaused(t *testing.T) {
 		"m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:s0\r\na=rtpmap:96 VP8/90000\r\n" +
 		"a=ssrc-group:FID 7 8\r\na=ssrc:7 cname:x\r\na=ssrc:7 msid:x y\r\na=ssrc:8 cname:x\r\na=msid:x y\r\na=sendrecv\r\n"
 	for _, paused := range []bool{true, false} {
-		text, err := Rewrite(own, func(string) (Local, bool) { return Local{Recv: true, Paused: paused}, true })
+		text, err := Rewrite(own, func(string) (Local, bool) { return Local{Recv: true, Paused: paused}, true }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,6 +63,6 @@ func Obey(remote, answer string) (wanted map[string]bool, own string, err error)
 			local.Opus = jsep.OpusOf(s)
 		}
 		return local, true
-	})
+	}, nil)
 	return wanted, own, err
 }
