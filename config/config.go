@@ -84,11 +84,36 @@ type Relay struct {
 	QualityInterval    time.Duration // 0: members are not told how their connections do
 }
 
-// Network says where the media port is opened.
+// Network says where the media port is opened, and what browsers are told about that.
 type Network struct {
-	Addresses  []netip.Addr // of this machine; empty: all
-	Interfaces []string     // names; empty: all
-	Loopback   string       // "auto", "yes" or "no"
+	Addresses       []netip.Addr // of this machine; empty: all
+	Interfaces      []string     // names; empty: all
+	Loopback        string       // "auto", "yes" or "no"
+	Advertise       []Advertised // by preference
+	AdvertiseInside string       // "yes" or "no"
+	STUNServers     []string     // host:port; empty: nobody is asked
+
+	// STUNChosen is false where STUNServers is the default that nobody has asked for.
+	STUNChosen bool
+}
+
+// Advertised is an address by which the server is reached from outside.
+type Advertised struct {
+	Protocol string // "udp" or "tcp"; empty: both
+	Addr     netip.Addr
+	Port     uint16 // 0: the number that the server itself has
+}
+
+// String is the notation of network.advertise.
+func (a Advertised) String() string {
+	text := a.Addr.String()
+	if a.Port != 0 {
+		text = netip.AddrPortFrom(a.Addr, a.Port).String()
+	}
+	if a.Protocol != "" {
+		text = a.Protocol + ":" + text
+	}
+	return text
 }
 
 // Shutdown is what SIGTERM does.

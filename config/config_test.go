@@ -142,6 +142,11 @@ func TestProblems(t *testing.T) {
 		{"admin by a name", "", nil, []string{"--admin.listen=host.example:9090"}, []string{"admin.listen:", "admin.token"}},
 		{"public admin", "", []string{"SKILLSAGE_ADMIN_PUBLIC=true"}, nil, []string{"admin.public: true needs admin.token"}},
 		{"neither true nor false", "", nil, []string{"--admin.public=on"}, []string{`admin.public: "on" (flag --admin.public) is not allowed; allowed: true or false`}},
+		{"advertised name", "", nil, []string{"--network.advertise=media.example.com"}, []string{`network.advertise: "media.example.com" (flag --network.advertise) is not allowed; allowed: a list of at most 8 public addresses such as 203.0.113.5`}},
+		{"STUN server without a port", "", []string{"SKILLSAGE_NETWORK_STUN_SERVERS=stun.example.com"}, nil, []string{"network.stun_servers:", "as host:port"}},
+		{"STUN server without a name", "", []string{"SKILLSAGE_NETWORK_STUN_SERVERS=:3478"}, nil, []string{"network.stun_servers:"}},
+		{"too many STUN servers", "", []string{"SKILLSAGE_NETWORK_STUN_SERVERS=a:1,b:1,c:1,d:1,e:1"}, nil, []string{"network.stun_servers:", "at most 4"}},
+		{"inside or not", "", []string{"SKILLSAGE_NETWORK_ADVERTISE_INSIDE=auto"}, nil, []string{"network.advertise_inside:", "allowed: yes or no"}},
 		{"short token", "", []string{"SKILLSAGE_ADMIN_TOKEN=sesame"}, nil, []string{"admin.token: what SKILLSAGE_ADMIN_TOKEN says is not allowed; allowed: 16 to 256"}},
 		{"quality too often", "", nil, []string{"--relay.quality_interval=200ms"}, []string{"relay.quality_interval: 200ms is too short; allowed: 0s, or a time from 1s"}},
 		{"not YAML", "relay: [", nil, nil, []string{"config file config.yaml:"}},
@@ -230,7 +235,7 @@ func TestManual(t *testing.T) {
 
 func TestPrintCanBeReadBack(t *testing.T) {
 	first, err := load(t, "", []string{"SKILLSAGE_SERVER_TRUSTED_PROXIES=10.0.0.0/8,::1", "SKILLSAGE_SIGNALING_MAX_PAYLOAD=123456"},
-		"--admin.listen=127.0.0.1:9090", "--shutdown.drain=2h")
+		"--admin.listen=127.0.0.1:9090", "--shutdown.drain=2h", "--network.advertise=203.0.113.5,tcp:[2001:db8::5]:443", "--network.advertise_inside=no")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +272,62 @@ func TestTokenIsNeverShown(t *testing.T) {
 		_, err := load(t, "", []string{"SKILLSAGE_ADMIN_TOKEN=" + bad})
 		if err == nil || strings.Contains(err.Error(), token[:8]) {
 			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestAdvertised(t *testing.T) {
+	addr := netip.MustParseAddr
+	for text, want := range map[string]Advertised{
+		"203.0.113.5":               {"", addr("203.0.113.5"), 0},
+		"203.0.113.5:443":           {"", addr("203.0.113.5"), 443},
+		"2001:db8::5":               {"", addr("2001:db8::5"), 0},
+		"[2001:db8::5]:443":         {"", addr("2001:db8::5"), 443},
+		"udp:203.0.113.5:3478":      {"udp", addr("203.0.113.5"), 3478},
+		"tcp:2001:db8::5":           {"tcp", addr("2001:db8::5"), 0},
+		"tcp:[2001:db8::5]:443":     {"tcp", addr("2001:db8::5"), 443},
+		"::ffff:203.0.113.5":        {"", addr("203.0.113.5"), 0},
+		"[::ffff:203.0.113.5]:5000": {"", addr("203.0.113.5"), 5000},
+		"192.168.1.5":               {"", addr("192.168.1.5"), 0}, // for a container in a private network
+		"127.0.0.1":                 {"", addr("127.0.0.1"), 0},   // for one on somebody's own machine
+	} {
+		l, err := load(t, "", nil, "--network.advertise="+text)
+		if err != nil || len(l.Network.Advertise) != 1 || l.Network.Advertise[0] != want {
+			t.Errorf("%q: %v, %v", text, l, err)
+			continue
+		}
+		again, err := load(t, "", nil, "--network.advertise="+want.String())
+		if err != nil || again.Network.Advertise[0] != want {
+			t.Errorf("%q is written %q, which is not read as the same: %v", text, want, err)
+		}
+	}
+	for _, text := range []string{
+		"0.0.0.0", "::", "224.0.0.1", "ff02::1", "169.254.1.1", "fe80::1%eth0", "2001:db8::1%eth0", "203.0.113.5:0", "203.0.113.5:65536", "203.0.113.5:http",
+		"[2001:db8::5]", "[203.0.113.5]:443", "media.example.com", "203.0.113.0/24", "udp:", "sctp:203.0.113.5", "udp:tcp:203.0.113.5", "https://203.0.113.5", "203.0.113.5-203.0.113.9",
+		"192.0.2.1,192.0.2.2,192.0.2.3,192.0.2.4,192.0.2.5,192.0.2.6,192.0.2.7,192.0.2.8,192.0.2.9",
+	} {
+		if l, err := load(t, "", nil, "--network.advertise="+text); err == nil {
+			t.Errorf("%q was taken for %v", text, l.Network.Advertise)
+		}
+	}
+}
+
+// A list of servers that somebody has written down is another thing than the default.
+func TestSTUNServersAreChosen(t *testing.T) {
+	for _, c := range []struct {
+		file    string
+		env     []string
+		servers int
+		chosen  bool
+	}{
+		{"", nil, 2, false},
+		{"network: {stun_servers: [\"stun.cloudflare.com:3478\", \"stun.l.google.com:19302\"]}\n", nil, 2, false},
+		{"network: {stun_servers: [\"stun.example.com:3478\", \"[2001:db8::1]:3478\"]}\n", nil, 2, true},
+		{"network: {stun_servers: []}\n", nil, 0, true},
+		{"", []string{"SKILLSAGE_NETWORK_STUN_SERVERS="}, 0, true},
+	} {
+		if l, err := load(t, c.file, c.env); err != nil || len(l.Network.STUNServers) != c.servers || l.Network.STUNChosen != c.chosen {
+			t.Errorf("%q %v: %v, %v", c.file, c.env, l, err)
 		}
 	}
 }

@@ -61,6 +61,7 @@ func Load(args, environ []string, help io.Writer) (*Loaded, error) {
 		}
 	}
 	l.Admin.Chosen = l.chosen("admin.listen")
+	l.Network.STUNChosen = l.chosen("network.stun_servers")
 	if len(problems) == 0 {
 		problems = l.check()
 	}

@@ -24,6 +24,9 @@ func (o option) env() string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(o.key, ".", "_"))
 }
 
+// defaultSTUN are two of different operators, so that one sees what the other sees.
+const defaultSTUN = "stun.cloudflare.com:3478,stun.l.google.com:19302"
+
 // defaultAdmin is where the operator's pages are when nobody says otherwise.
 const defaultAdmin = "127.0.0.1:9090"
 
@@ -86,6 +89,9 @@ func options(c *Config) []option {
 		{"network.addresses", "", "addresses of this machine that carry media; empty means all", addresses(&n.Addresses)},
 		{"network.interfaces", "", "network interfaces that carry media; empty means all", names(&n.Interfaces)},
 		{"network.loopback", "auto", "whether media may use the loopback interface", oneOf(&n.Loopback, "auto", "yes", "no")},
+		{"network.advertise", "", "public addresses that browsers are told", advertised(&n.Advertise)},
+		{"network.advertise_inside", "yes", "whether browsers are told the machine's private addresses too", oneOf(&n.AdvertiseInside, "yes", "no")},
+		{"network.stun_servers", defaultSTUN, "who is asked for the public address when none is known", stunServers(&n.STUNServers)},
 
 		{"shutdown.drain", "0s", "how long running calls may go on after SIGTERM", duration(&c.Shutdown.Drain, "0s", "24h")},
 

@@ -13,6 +13,11 @@ import (
 	"time"
 )
 
+const (
+	maxAdvertised  = 8 // addresses that each description may carry
+	maxSTUNServers = 4
+)
+
 // value is one kind of option bound to its field.
 type value struct {
 	set     func(text string) error // an error means that nothing was set
@@ -176,16 +181,19 @@ func hostPort(p *string) value {
 		quoted:  true,
 		get:     func() string { return *p },
 		set: func(text string) error {
-			if text != "" {
-				name, port, err := net.SplitHostPort(text)
-				if n, errPort := strconv.ParseUint(port, 10, 16); err != nil || errPort != nil || n == 0 || !validHost(name) {
-					return errNotAllowed
-				}
+			if text != "" && !validHostPort(text) {
+				return errNotAllowed
 			}
 			*p = text
 			return nil
 		},
 	}
+}
+
+func validHostPort(text string) bool {
+	name, port, err := net.SplitHostPort(text)
+	n, errPort := strconv.ParseUint(port, 10, 16)
+	return err == nil && errPort == nil && n != 0 && validHost(name)
 }
 
 // validHost refuses what is surely a mistake (a port, a URL, blanks) and leaves the rest to the
@@ -237,6 +245,42 @@ func addresses(p *[]netip.Addr) value {
 		}
 		return addr.Unmap(), err
 	}, netip.Addr.String, nil)
+}
+
+// advertised is ip, ip:port or [ipv6]:port, with udp: or tcp: before it where it is for one of them.
+func advertised(p *[]Advertised) value {
+	return list(p, fmt.Sprintf("a list of at most %d public addresses such as 203.0.113.5, 203.0.113.5:443, [2001:db8::5]:443 or udp:203.0.113.5:443", maxAdvertised),
+		func(text string) (Advertised, error) {
+			var a Advertised
+			for _, protocol := range []string{"udp", "tcp"} {
+				if rest, found := strings.CutPrefix(text, protocol+":"); found {
+					a.Protocol, text = protocol, rest
+					break
+				}
+			}
+			if addr, err := netip.ParseAddr(text); err == nil {
+				a.Addr = addr.Unmap()
+			} else if addr, err := netip.ParseAddrPort(text); err == nil && addr.Port() != 0 {
+				a.Addr, a.Port = addr.Addr().Unmap(), addr.Port()
+			} else {
+				return a, errNotAllowed
+			}
+			// A browser can't use a link-local address, which is nothing without its interface.
+			if a.Addr.IsUnspecified() || a.Addr.IsMulticast() || a.Addr.IsLinkLocalUnicast() || a.Addr.Zone() != "" {
+				return a, errNotAllowed
+			}
+			return a, nil
+		}, Advertised.String, func(all []Advertised) bool { return len(all) <= maxAdvertised })
+}
+
+func stunServers(p *[]string) value {
+	return list(p, fmt.Sprintf("a list of at most %d STUN servers as host:port, for example stun.example.com:3478; it may be empty", maxSTUNServers),
+		func(text string) (string, error) {
+			if !validHostPort(text) || strings.HasPrefix(text, ":") {
+				return "", errNotAllowed
+			}
+			return text, nil
+		}, func(s string) string { return s }, func(all []string) bool { return len(all) <= maxSTUNServers })
 }
 
 func names(p *[]string) value {

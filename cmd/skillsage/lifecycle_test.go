@@ -50,12 +50,13 @@ type process struct {
 	err  error         // of Wait; read after done
 }
 
-// startProcess starts the binary in an empty folder with nothing in its environment but environ.
+// startProcess starts the binary in an empty folder with nothing in its environment but environ, and the wish that it asks
+// nobody outside for its address.
 func startProcess(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = environ
+	p.cmd.Env = append([]string{"SKILLSAGE_NETWORK_STUN_SERVERS="}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"skillsage/config"
 	"skillsage/network"
+	"skillsage/network/public"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/signaling/engineio"
@@ -87,12 +88,42 @@ func networkOptions(cfg *config.Config, page net.Addr, log *slog.Logger) network
 	return options
 }
 
-func relayOptions(cfg *config.Config, media *network.Port, log *slog.Logger) sfu.Options {
+func publicOptions(cfg *config.Config, page net.Addr, media *network.Port, log *slog.Logger) public.Options {
+	c := cfg.Network
+	options := public.Options{
+		UDP:       media.Addresses(),
+		Inside:    c.AdvertiseInside == "yes",
+		Reflexive: media.Reflexive,
+		Logger:    log,
+	}
+	for _, a := range c.Advertise {
+		options.Advertise = append(options.Advertise, public.Entry{Protocol: a.Protocol, Addr: a.Addr, Port: a.Port})
+	}
+	// Who tries the server on one machine has no use for a public address, and gave nobody leave to ask for it.
+	if c.STUNChosen || reachable(cfg, page) {
+		options.STUN = c.STUNServers
+	}
+	return options
+}
+
+// candidatesOf says in the relay's words what browsers are told.
+func candidatesOf(addresses *public.Addresses) func() []sfu.Candidate {
+	return func() []sfu.Candidate {
+		var all []sfu.Candidate
+		for _, c := range addresses.Candidates() {
+			all = append(all, sfu.Candidate{Protocol: c.Protocol, Addr: c.Addr})
+		}
+		return all
+	}
+}
+
+func relayOptions(cfg *config.Config, media *network.Port, addresses *public.Addresses, log *slog.Logger) sfu.Options {
 	c := cfg.Relay
 	return sfu.Options{
 		Logger:             log,
 		UDPMux:             media.Mux(),
 		Route:              media.Route,
+		Candidates:         candidatesOf(addresses),
 		IncludeLoopback:    media.HasLoopback(),
 		MaxLegs:            c.MaxLegs,
 		MaxLegsPerRoom:     c.MaxLegsPerRoom,

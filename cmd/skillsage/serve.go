@@ -17,6 +17,7 @@ import (
 	"skillsage/config"
 	"skillsage/internal/httpapi"
 	"skillsage/network"
+	"skillsage/network/public"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/web"
@@ -29,8 +30,9 @@ const stopTime = 2 * time.Second
 type server struct {
 	log       *slog.Logger
 	listener  net.Listener
-	media     *network.Port // nil when no room can ever be relayed
-	engine    *sfu.Engine   // nil likewise
+	media     *network.Port     // nil when no room can ever be relayed
+	addresses *public.Addresses // nil likewise
+	engine    *sfu.Engine       // nil likewise
 	signaling *signaling.Server
 	health    httpapi.Health
 	http      *http.Server
@@ -50,17 +52,28 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 		return err
 	}
 	printLinks(out, cfg, s)
-
+	var known <-chan struct{} // the public address; a STUN server may have to be asked first
+	if s.addresses != nil {
+		known = s.addresses.Asked()
+	}
+	var sig os.Signal
 	var cause error
-	select {
-	case sig := <-signals:
+	for sig == nil && cause == nil {
+		select {
+		case <-known:
+			printReach(out, cfg, s)
+			known = nil
+		case sig = <-signals:
+		case cause = <-s.failed:
+		}
+	}
+	if sig != nil {
 		log.Info("stopping", "signal", sig.String(), "drain", cfg.Shutdown.Drain)
 		go func() {
 			log.Warn("stopped at once", "signal", (<-signals).String())
 			os.Exit(exitFailed)
 		}()
 		s.drain(cfg.Shutdown.Drain)
-	case cause = <-s.failed:
 	}
 	// Whatever hangs, the process does not outlive its promise.
 	time.AfterFunc(stopTime, func() {
@@ -90,7 +103,8 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 		if s.media, err = network.Open(networkOptions(cfg, s.listener.Addr(), log)); err != nil {
 			return nil, fmt.Errorf("%w (relay.udp_port chooses the port, network.addresses where it is opened)", err)
 		}
-		if s.engine, err = sfu.New(relayOptions(cfg, s.media, log)); err != nil {
+		s.addresses = public.New(publicOptions(cfg, s.listener.Addr(), s.media, log))
+		if s.engine, err = sfu.New(relayOptions(cfg, s.media, s.addresses, log)); err != nil {
 			return nil, err
 		}
 		s.engine.SetOutbox(outbox{s.signaling})
@@ -213,6 +227,9 @@ func (s *server) close() {
 	// spare connection that never carried a request.
 	time.AfterFunc(200*time.Millisecond, cutRequests)
 	servers.Wait()
+	if s.addresses != nil {
+		s.addresses.Close()
+	}
 	if s.media != nil {
 		_ = s.media.Close()
 	}

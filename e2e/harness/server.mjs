@@ -100,7 +100,7 @@ export async function startServer ({ mode, env = {}, outDir }) {
   const running = await launch({
     file: binary,
     args: [],
-    env: { PORT: String(port), SKILLSAGE_RELAY_MODE: mode, ...env },
+    env: { PORT: String(port), SKILLSAGE_RELAY_MODE: mode, SKILLSAGE_NETWORK_STUN_SERVERS: '', ...env },
     logFile,
     ready: async () => (await fetch(`${url}/healthz`)).ok,
     make: 'make build'
