@@ -14,9 +14,9 @@ import (
 	"github.com/pion/ice/v4"
 )
 
-// socketBuffer is asked of the kernel for each direction, in bytes. With the usual 208 KiB the burst
+// SocketBuffer is asked of the kernel for each direction, in bytes. With the usual 208 KiB the burst
 // of one key frame to several viewers is lost.
-const socketBuffer = 4 << 20
+const SocketBuffer = 4 << 20
 
 // Options say where a Port is opened.
 type Options struct {
@@ -43,6 +43,7 @@ type Port struct {
 	mux     *ice.MultiUDPMuxDefault
 	addrs   []netip.AddrPort
 	sockets []*socket // of the addresses
+	buffers Buffers   // the least of the sockets
 
 	count counters
 	conns atomic.Int64 // that the muxes hold
@@ -53,7 +54,7 @@ func Open(opts Options) (*Port, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	addrs, err := choose(opts)
+	addrs, err := Addresses(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +73,7 @@ func Open(opts Options) (*Port, error) {
 			return nil, explain(addr, port, err)
 		}
 		port = conn.LocalAddr().(*net.UDPAddr).Port
+		granted := buffersOf(conn)
 		socket, err := newSocket(conn, &p.count)
 		if err != nil {
 			_ = conn.Close()
@@ -82,6 +84,10 @@ func Open(opts Options) (*Port, error) {
 		muxes = append(muxes, newCountedMux(mux, &p.conns))
 		p.addrs = append(p.addrs, netip.AddrPortFrom(addr, uint16(port)))
 		p.sockets = append(p.sockets, socket)
+		if len(p.sockets) == 1 {
+			p.buffers = granted
+		}
+		p.buffers = Buffers{min(p.buffers.Receive, granted.Receive), min(p.buffers.Send, granted.Send)}
 	}
 	if len(muxes) == 0 {
 		return nil, fmt.Errorf("UDP port %d: none of this machine's addresses can be used", port)
@@ -106,8 +112,8 @@ func listen(addr netip.AddrPort) (*net.UDPConn, error) {
 		return nil, err
 	}
 	// The kernel cuts the size to net.core.rmem_max and wmem_max without an error.
-	_ = conn.SetReadBuffer(socketBuffer)
-	_ = conn.SetWriteBuffer(socketBuffer)
+	_ = conn.SetReadBuffer(SocketBuffer)
+	_ = conn.SetWriteBuffer(SocketBuffer)
 	return conn, nil
 }
 
@@ -123,8 +129,8 @@ func explain(addr netip.Addr, port int, err error) error {
 	return fmt.Errorf("UDP port %d on %s: %w", port, addr, err)
 }
 
-// choose lists the addresses to open, those of loopback last.
-func choose(opts Options) ([]netip.Addr, error) {
+// Addresses lists those on which Open would open the port, loopback ones last.
+func Addresses(opts Options) ([]netip.Addr, error) {
 	if len(opts.Addresses) > 0 {
 		return opts.Addresses, nil
 	}
@@ -211,6 +217,12 @@ func (p *Port) HasLoopback() bool {
 	}
 	return false
 }
+
+// Buffers are the sizes of a socket's buffers, in bytes.
+type Buffers struct{ Receive, Send int }
+
+// Buffers is what the kernel has granted each socket of the SocketBuffer that was asked for; zero where it does not tell.
+func (p *Port) Buffers() Buffers { return p.buffers }
 
 // Close ends the port and every connection on it.
 func (p *Port) Close() error { return p.mux.Close() }

@@ -108,7 +108,7 @@ func (s *socket) hand(n int) {
 				}
 			}
 		}
-		if s.asked.take(packet, addr) {
+		if s.asked.take(packet, addr) || s.answer(packet, addr) {
 			continue
 		}
 		s.in.others[s.in.n] = i

@@ -18,7 +18,11 @@ import (
 // is twice as long (RFC 8489 section 6.2.1).
 const firstRepeat = 500 * time.Millisecond
 
-const stunCookie = 0x2112A442 // RFC 8489 section 5
+// Of the header of STUN (RFC 8489 section 5).
+const (
+	stunHeader = 20 // bytes
+	stunCookie = 0x2112A442
+)
 
 // Reflexive asks a STUN server from which address packets of the socket at local reach it (the Binding method of RFC
 // 8489). The request leaves from that socket, so the answer holds for media too. It is repeated until an
@@ -140,6 +144,6 @@ func (t *transactions) take(packet []byte, from netip.AddrPort) bool {
 
 // isBindingAnswer matches success and error responses (RFC 8489 section 5).
 func isBindingAnswer(packet []byte) bool {
-	return len(packet) >= 20 && packet[0] == 1 && (packet[1] == 0x01 || packet[1] == 0x11) &&
+	return len(packet) >= stunHeader && packet[0] == 1 && (packet[1] == 0x01 || packet[1] == 0x11) &&
 		binary.BigEndian.Uint32(packet[4:]) == stunCookie
 }

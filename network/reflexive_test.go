@@ -116,3 +116,60 @@ func TestReflexiveErrors(t *testing.T) {
 		t.Errorf("%d questions left", n)
 	}
 }
+
+// Who asks without credentials is told its address, as any STUN server would; what has credentials is for the ICE agents.
+func TestAnswersBindings(t *testing.T) {
+	p := open(t, Options{Addresses: []netip.Addr{localhost, netip.MustParseAddr("::1")}})
+	other := open(t, Options{Addresses: []netip.Addr{localhost, netip.MustParseAddr("::1")}})
+	for i, local := range other.Addresses() {
+		if got, err := other.Reflexive(t.Context(), local, p.Addresses()[i]); err != nil || got != local {
+			t.Errorf("%s is told %s: %v", local, got, err)
+		}
+	}
+	from := netip.MustParseAddrPort("192.0.2.1:9")
+	plain := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
+	if AnswerBinding(plain.Raw, from) == nil {
+		t.Error("no answer")
+	}
+	for name, packet := range map[string][]byte{
+		"nothing":        nil,
+		"a check of ICE": stun.MustBuild(stun.TransactionID, stun.BindingRequest, stun.NewUsername("a:b")).Raw,
+		"an answer":      stun.MustBuild(stun.TransactionID, stun.BindingSuccess).Raw,
+		"an indication":  stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodBinding, stun.ClassIndication)).Raw,
+		"TURN":           stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest)).Raw,
+		"a cut one":      plain.Raw[:19],
+		"old STUN":       append([]byte{0, 1, 0, 0, 1, 2, 3, 4}, plain.Raw[8:]...),
+	} {
+		if AnswerBinding(packet, from) != nil {
+			t.Errorf("%s was answered", name)
+		}
+	}
+}
+
+// A flood of questions does not become one of answers.
+func TestAnswersAreLimited(t *testing.T) {
+	p := open(t, Options{Addresses: []netip.Addr{localhost}})
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(p.Addresses()[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	p.sockets[0].limit.SetBurst(3)
+	p.sockets[0].limit.SetLimit(0)
+	request := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
+	for range 10 {
+		if _, err := conn.Write(request.Raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers := 0
+	buf := make([]byte, 100)
+	for _ = conn.SetReadDeadline(time.Now().Add(time.Second)); ; answers++ {
+		if _, err := conn.Read(buf); err != nil {
+			break
+		}
+	}
+	if answers != 3 {
+		t.Errorf("%d answers", answers)
+	}
+}

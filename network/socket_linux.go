@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 )
 
 // hasRoutes says whether the reader of a socket knows routes.
@@ -56,6 +57,7 @@ type socket struct {
 	count  *counters
 	routes *routes
 	asked  transactions
+	limit  *rate.Limiter // of answers to strangers
 	wake   chan struct{} // holds one token while the sender has something to do
 	ended  chan struct{} // closed when the sender has ended
 
@@ -109,6 +111,7 @@ func newSocket(conn *net.UDPConn, count *counters) (*socket, error) {
 		v4:     local.(*net.UDPAddr).IP.To4() != nil,
 		count:  count,
 		routes: newRoutes(),
+		limit:  newBindingLimit(),
 		wake:   make(chan struct{}, 1),
 		ended:  make(chan struct{}),
 	}
@@ -125,6 +128,22 @@ func newSocket(conn *net.UDPConn, count *counters) (*socket, error) {
 	s.in.call, s.out.call = s.recvmmsg, s.sendmmsg
 	go s.send()
 	return s, nil
+}
+
+// buffersOf asks what the kernel has granted. It doubles what it is asked for, for its own use (socket(7)).
+func buffersOf(conn *net.UDPConn) (granted Buffers) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return granted
+	}
+	_ = raw.Control(func(fd uintptr) {
+		receive, errR := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+		send, errS := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+		if errR == nil && errS == nil {
+			granted = Buffers{receive / 2, send / 2}
+		}
+	})
+	return granted
 }
 
 // takeOver gets the descriptor of a socket out of the runtime's hands, and closes conn.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -364,5 +366,24 @@ func TestReflexiveLeavesTheAgentsTheirAnswers(t *testing.T) {
 	buf := make([]byte, 100)
 	if n, from, err := s.ReadFromAddrPort(buf); err != nil || from != there || string(buf[:n]) != string(answer.Raw) {
 		t.Errorf("%x from %s: %v", buf[:n], from, err)
+	}
+}
+
+// What is granted is what was asked for, or the kernel's limit.
+func TestBuffers(t *testing.T) {
+	limit := func(name string) int {
+		text, err := os.ReadFile("/proc/sys/net/core/" + name)
+		if err != nil {
+			t.Skip(err)
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return min(n, SocketBuffer)
+	}
+	p := open(t, Options{Addresses: []netip.Addr{localhost, netip.MustParseAddr("::1")}})
+	if got, want := p.Buffers(), (Buffers{limit("rmem_max"), limit("wmem_max")}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
