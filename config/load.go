@@ -29,12 +29,16 @@ type Loaded struct {
 
 // Load reads the flags in args, the environment environ (in the form of os.Environ) and the
 // configuration file. The error lists every problem found, one a line, each with the name of the
-// option and what is allowed; it is pflag.ErrHelp when help was asked for (and written to help).
-func Load(args, environ []string, help io.Writer) (*Loaded, error) {
+// option and what is allowed; it is pflag.ErrHelp when help was asked for (and written to help). extra adds the flags
+// of a command, which are no options.
+func Load(args, environ []string, help io.Writer, extra ...func(*pflag.FlagSet)) (*Loaded, error) {
 	l := &Loaded{sources: make(map[string]string)}
 	l.options = options(&l.Config)
 
 	flags := l.flagSet(help)
+	for _, add := range extra {
+		add(flags)
+	}
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			return nil, err
@@ -82,7 +86,7 @@ func (l *Loaded) flagSet(help io.Writer) *pflag.FlagSet {
 		flags.String(o.key, o.def, o.help+" (`"+placeholder(o.value)+"`)")
 	}
 	flags.Usage = func() {
-		fmt.Fprintf(help, "Usage: skillsage [serve | check-config | version] [flags]\n\n"+
+		fmt.Fprintf(help, "Usage: skillsage [serve | check-config | doctor | version] [flags]\n\n"+
 			"Every flag is also the variable %s<SECTION>_<KEY> and an entry of %s, which explains them all.\n\n%s",
 			EnvPrefix, DefaultFile, flags.FlagUsages())
 	}

@@ -18,7 +18,7 @@ import (
 // What the process ends with.
 const (
 	exitOK     = 0
-	exitFailed = 1 // could not start, broke while running, or was cut short by a second signal
+	exitFailed = 1 // could not start, broke while running, was cut short by a second signal, or the doctor found something broken
 	exitUsage  = 2 // the command line or the configuration is wrong
 )
 
@@ -30,16 +30,21 @@ func run(args, environ []string, out, errOut io.Writer) int {
 		command, args = args[0], args[1:]
 	}
 	switch command {
-	case "serve", "check-config":
+	case "serve", "check-config", "doctor":
 	case "version":
 		fmt.Fprintln(out, "skillsage", version(), runtime.Version())
 		return exitOK
 	default:
-		fmt.Fprintf(errOut, "skillsage: unknown command %q; the commands are serve, check-config and version\n", command)
+		fmt.Fprintf(errOut, "skillsage: unknown command %q; the commands are serve, check-config, doctor and version\n", command)
 		return exitUsage
 	}
 
-	cfg, err := config.Load(args, environ, out)
+	var flags doctorFlags
+	var extra []func(*pflag.FlagSet)
+	if command == "doctor" {
+		extra = append(extra, flags.add)
+	}
+	cfg, err := config.Load(args, environ, out, extra...)
 	if errors.Is(err, pflag.ErrHelp) {
 		return exitOK
 	}
@@ -50,6 +55,9 @@ func run(args, environ []string, out, errOut io.Writer) int {
 	if command == "check-config" {
 		cfg.Print(out)
 		return exitOK
+	}
+	if command == "doctor" {
+		return diagnose(&cfg.Config, &flags, out, errOut)
 	}
 	if err := serve(&cfg.Config, out, errOut); err != nil {
 		fmt.Fprintln(errOut, "skillsage:", err)

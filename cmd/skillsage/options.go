@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"skillsage/config"
@@ -88,14 +89,10 @@ func networkOptions(cfg *config.Config, page net.Addr, log *slog.Logger) network
 	return options
 }
 
-func publicOptions(cfg *config.Config, page net.Addr, media *network.Port, log *slog.Logger) public.Options {
+// publicOptions lacks who asks STUN servers and who hears of it.
+func publicOptions(cfg *config.Config, page net.Addr, media []netip.AddrPort) public.Options {
 	c := cfg.Network
-	options := public.Options{
-		UDP:       media.Addresses(),
-		Inside:    c.AdvertiseInside == "yes",
-		Reflexive: media.Reflexive,
-		Logger:    log,
-	}
+	options := public.Options{UDP: media, Inside: c.AdvertiseInside == "yes"}
 	for _, a := range c.Advertise {
 		options.Advertise = append(options.Advertise, public.Entry{Protocol: a.Protocol, Addr: a.Addr, Port: a.Port})
 	}

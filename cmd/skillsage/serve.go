@@ -98,12 +98,13 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	}
 	s.signaling = signaling.New(signalingOptions(cfg, log))
 
-	// In a peer-to-peer server no recruiter can switch, the media port stays closed.
-	if cfg.Relay.Mode == "relay" || cfg.Relay.RoomMode == "recruiter" {
+	if relays(cfg) {
 		if s.media, err = network.Open(networkOptions(cfg, s.listener.Addr(), log)); err != nil {
 			return nil, fmt.Errorf("%w (relay.udp_port chooses the port, network.addresses where it is opened)", err)
 		}
-		s.addresses = public.New(publicOptions(cfg, s.listener.Addr(), s.media, log))
+		told := publicOptions(cfg, s.listener.Addr(), s.media.Addresses())
+		told.Reflexive, told.Logger = s.media.Reflexive, log
+		s.addresses = public.New(told)
 		if s.engine, err = sfu.New(relayOptions(cfg, s.media, s.addresses, log)); err != nil {
 			return nil, err
 		}
@@ -127,9 +128,15 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	return s, nil
 }
 
+// relays tells whether a room can ever be relayed. In a peer-to-peer server where no recruiter can switch, the
+// media port stays closed.
+func relays(cfg *config.Config) bool {
+	return cfg.Relay.Mode == "relay" || cfg.Relay.RoomMode == "recruiter"
+}
+
 // adminPages makes the operator's pages.
 func (s *server) adminPages(cfg *config.Config) http.Handler {
-	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Version: version(), Token: cfg.Admin.Token}
+	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Doctor: s.diagnose(cfg), Version: version(), Token: cfg.Admin.Token}
 	if s.engine != nil { // a nil pointer in an interface is not nil
 		options.Relay, options.Media = s.engine, s.media
 	}

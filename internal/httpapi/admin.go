@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"net"
@@ -8,6 +9,8 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"strings"
+
+	"skillsage/internal/doctor"
 )
 
 // AdminOptions are what the operator's pages show, and to whom.
@@ -16,14 +19,17 @@ type AdminOptions struct {
 	Signaling SignalingStats
 	Relay     RelayStats // nil without a media relay
 	Media     MediaStats // nil likewise
-	Version   string
+	// Doctor tries what clients will do and says what came of it, within doctor.Limit; nil: there is no such page. It is
+	// called once at a time.
+	Doctor  func(ctx context.Context) *doctor.Report
+	Version string
 	// Token is the password. Without one the pages are for loopback listeners only, and are given only to who asks
 	// for them under a loopback name.
 	Token string
 }
 
-// NewAdmin is the handler of the operator's pages: the debug page at /, /rooms.json, /metrics, /debug/pprof/ and, open to
-// all who reach it, /healthz.
+// NewAdmin is the handler of the operator's pages: the debug page at /, /rooms.json, /metrics, /doctor and /doctor.json,
+// /debug/pprof/ and, open to all who reach it, /healthz.
 func NewAdmin(o AdminOptions) http.Handler {
 	page := &debugPage{relay: o.Relay, version: o.Version}
 	metrics := metricsHandler(o.Signaling, o.Relay, o.Media)
@@ -32,6 +38,11 @@ func NewAdmin(o AdminOptions) http.Handler {
 	pages.HandleFunc("/rooms.json", page.json)
 	pages.HandleFunc("/style.css", page.style)
 	pages.Handle("/metrics", metrics)
+	if o.Doctor != nil {
+		reports := &doctorPage{run: o.Doctor, version: o.Version}
+		pages.HandleFunc("/doctor", reports.html)
+		pages.HandleFunc("/doctor.json", reports.json)
+	}
 	pages.HandleFunc("/debug/pprof/", pprof.Index)
 	pages.HandleFunc("/debug/pprof/cmdline", http.NotFound) // may hold the token
 	pages.HandleFunc("/debug/pprof/profile", pprof.Profile)

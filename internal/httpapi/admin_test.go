@@ -17,7 +17,11 @@ const token = "a-token-of-the-test"
 
 // ask is a GET with headers in pairs.
 func ask(h http.Handler, url string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest("GET", url, nil)
+	return askContext(context.Background(), h, url, headers...)
+}
+
+func askContext(ctx context.Context, h http.Handler, url string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(ctx, "GET", url, nil)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}

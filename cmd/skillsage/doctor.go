@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"skillsage/config"
+	"skillsage/internal/doctor"
+	"skillsage/network"
+	"skillsage/network/public"
+)
+
+// doctorFlags are those of the command doctor alone.
+type doctorFlags struct {
+	json  bool
+	url   string
+	reach []string
+}
+
+func (f *doctorFlags) add(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.json, "json", false, "doctor: print the report for programs")
+	flags.StringVar(&f.url, "url", "", "doctor: `address` by which people open the page, https://interviews.example.com, checked too")
+	flags.StringSliceVar(&f.reach, "reach", nil, "doctor: from another machine, try these `addresses` of a server instead: udp:203.0.113.5:5000")
+}
+
+// diagnose runs the command doctor and returns what the process ends with.
+func diagnose(cfg *config.Config, flags *doctorFlags, out, errOut io.Writer) int {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	var report *doctor.Report
+	if len(flags.reach) > 0 {
+		candidates, err := toReach(flags.reach)
+		if err != nil {
+			fmt.Fprintln(errOut, err)
+			return exitUsage
+		}
+		report = doctor.Run(ctx, doctor.Options{Candidates: candidates, Pages: pagesOf(flags.url)})
+	} else {
+		report = diagnoseHere(ctx, cfg)
+		if flags.url != "" {
+			report.Add(doctor.Run(ctx, doctor.Options{Pages: pagesOf(flags.url)}))
+		}
+	}
+	if ctx.Err() != nil {
+		return exitFailed // cut short: half of a report says what is not so
+	}
+	var err error
+	if flags.json {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(report)
+	} else {
+		err = report.Write(out)
+	}
+	if err != nil || report.Failed {
+		return exitFailed
+	}
+	return exitOK
+}
+
+func pagesOf(url string) []doctor.Page {
+	if url == "" {
+		return nil
+	}
+	return []doctor.Page{{URL: url}}
+}
+
+// toReach reads --reach.
+func toReach(texts []string) ([]public.Candidate, error) {
+	var all []public.Candidate
+	for _, text := range texts {
+		protocol, rest, _ := strings.Cut(text, ":")
+		addr, err := netip.ParseAddrPort(rest)
+		if err != nil || protocol != public.UDP && protocol != public.TCP {
+			return nil, fmt.Errorf("--reach: %q is not allowed; allowed: udp:203.0.113.5:5000, tcp:[2001:db8::5]:443 and the like", text)
+		}
+		all = append(all, public.Candidate{Protocol: protocol, Addr: addr, Origin: public.Advertised})
+	}
+	return all, nil
+}
+
+// diagnoseHere asks the running server for its report, since it knows best what it tells browsers; where that can't be had,
+// it tries what the configuration tells.
+func diagnoseHere(ctx context.Context, cfg *config.Config) *doctor.Report {
+	report, err := askForReport(ctx, cfg)
+	if err == nil {
+		return report
+	}
+	options := doctor.Options{Page: cfg.Server.Listen(), Exposed: reachableAt(cfg, cfg.Server.Address), Machine: machineOf(cfg)}
+	asked := doctor.Check{Area: "server", Tried: "asked the running server for its own report", Result: err.Error()}
+	if !answers(ctx, cfg) {
+		asked.Status, asked.Result = doctor.Warn, fmt.Sprintf("no server runs with this configuration, so only the machine was looked at (%v)", err)
+		asked.Advice = "Start it, and run this again"
+		options.Before = append([]doctor.Check{asked}, portsAreFree(cfg)...)
+		return doctor.Run(ctx, options)
+	}
+	asked.Status = doctor.Warn
+	asked.Result += ". What follows is tried by the configuration alone: an address that the server found by STUN is not known, nor what it was granted"
+	asked.Advice = "Set admin.listen (and pass admin.token to this command as to the server)"
+	options.Before = []doctor.Check{asked}
+	options.Pages = []doctor.Page{{URL: localURL(cfg.Server.Address, cfg.Server.Port)}}
+	if options.Machine.Asked > 0 {
+		options.Candidates, err = candidatesByConfig(cfg)
+		if err != nil {
+			options.Before = append(options.Before, doctor.Check{Area: "media port", Status: doctor.Fail, Tried: "chose the addresses for media", Result: err.Error()})
+		}
+	}
+	return doctor.Run(ctx, options)
+}
+
+// errNoAdmin means that the configuration has no operator's pages that could be asked.
+var errNoAdmin = errors.New("admin.listen is empty")
+
+// askForReport fetches /doctor.json of the server that runs with this configuration.
+func askForReport(ctx context.Context, cfg *config.Config) (*doctor.Report, error) {
+	var base string
+	switch host, port, err := net.SplitHostPort(cfg.Admin.Listen); {
+	case err == nil:
+		number, _ := strconv.Atoi(port)
+		base = localURL(host, number)
+	case cfg.Admin.Public:
+		base = localURL(cfg.Server.Address, cfg.Server.Port) + "admin/"
+	default:
+		return nil, errNoAdmin
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*doctor.Limit)
+	defer cancel()
+	for {
+		report, err := fetchReport(ctx, base+"doctor.json", cfg.Admin.Token)
+		if !errors.Is(err, errBusy) || ctx.Err() != nil {
+			if err == nil && cfg.Server.Port != 0 && !strings.HasSuffix(report.Page, ":"+strconv.Itoa(cfg.Server.Port)) {
+				return nil, fmt.Errorf("the server at %s is another one, whose page is at %s", base, report.Page)
+			}
+			return report, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// errBusy means that the server makes a report for somebody else.
+var errBusy = errors.New("it makes a report for somebody else all the time")
+
+const maxReport = 1 << 20 // bytes
+
+func fetchReport(ctx context.Context, url, token string) (*doctor.Report, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusTooManyRequests:
+		return nil, errBusy
+	case http.StatusUnauthorized:
+		return nil, fmt.Errorf("%s does not take the admin.token of this configuration", url)
+	default:
+		return nil, fmt.Errorf("%s: %s", url, response.Status)
+	}
+	var report doctor.Report
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxReport)).Decode(&report); err != nil {
+		return nil, fmt.Errorf("%s: %w", url, err)
+	}
+	return &report, nil
+}
+
+// localURL is where this machine reaches a listener.
+func localURL(host string, port int) string {
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + "/"
+}
+
+// answers tells whether a server of ours runs with this configuration.
+func answers(ctx context.Context, cfg *config.Config) bool {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, localURL(cfg.Server.Address, cfg.Server.Port)+"healthz", nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK || response.StatusCode == http.StatusServiceUnavailable
+}
+
+// portsAreFree tries the ports that the server would open.
+func portsAreFree(cfg *config.Config) []doctor.Check {
+	page := doctor.Check{Area: "ports", Status: doctor.OK, Tried: "opened TCP port " + cfg.Server.Listen() + " for a moment", Result: "it is free"}
+	listener, err := net.Listen("tcp", cfg.Server.Listen())
+	if err == nil {
+		defer listener.Close()
+	} else {
+		explainPort(&page, err, "server.port")
+	}
+	checks := []doctor.Check{page}
+	if err != nil || machineOf(cfg).Asked == 0 {
+		return checks
+	}
+	options := networkOptions(cfg, listener.Addr(), newLogger(cfg.Log, io.Discard))
+	media := doctor.Check{Area: "ports", Status: doctor.OK, Tried: fmt.Sprintf("opened UDP port %d for a moment", options.Port), Result: "it is free"}
+	if port, err := network.Open(options); err == nil {
+		_ = port.Close()
+	} else {
+		explainPort(&media, err, "relay.udp_port")
+	}
+	return append(checks, media)
+}
+
+func explainPort(check *doctor.Check, err error, option string) {
+	check.Status, check.Result = doctor.Fail, err.Error()
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		check.Advice = "Another program has it: end that one, or choose another port by " + option
+	case errors.Is(err, os.ErrPermission):
+		check.Advice = "Ports below 1024 need a right: AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit, or sysctl net.ipv4.ip_unprivileged_port_start"
+	}
+}
+
+// machineOf says what the server asks of its machine.
+func machineOf(cfg *config.Config) *doctor.Machine {
+	m := &doctor.Machine{Files: cfg.Signaling.MaxSockets}
+	if relays(cfg) {
+		m.Asked = network.SocketBuffer
+	}
+	return m
+}
+
+// candidatesByConfig works out what browsers are told, as far as nobody outside has to be asked.
+func candidatesByConfig(cfg *config.Config) ([]public.Candidate, error) {
+	page := &net.TCPAddr{Port: cfg.Server.Port}
+	if addr, err := netip.ParseAddr(cfg.Server.Address); err == nil {
+		page.IP = addr.AsSlice()
+	}
+	options := networkOptions(cfg, page, newLogger(cfg.Log, io.Discard))
+	addrs, err := network.Addresses(options)
+	if err != nil {
+		return nil, err
+	}
+	var listening []netip.AddrPort
+	for _, addr := range addrs {
+		listening = append(listening, netip.AddrPortFrom(addr, uint16(options.Port)))
+	}
+	settings := publicOptions(cfg, page, listening)
+	settings.STUN = nil
+	addresses := public.New(settings)
+	addresses.Close()
+	return addresses.Candidates(), nil
+}
+
+// diagnose makes the report of this server.
+func (s *server) diagnose(cfg *config.Config) func(context.Context) *doctor.Report {
+	return func(ctx context.Context) *doctor.Report {
+		page := s.listener.Addr().(*net.TCPAddr)
+		options := doctor.Options{
+			Page:    page.String(),
+			Exposed: reachable(cfg, page),
+			Pages:   []doctor.Page{{URL: localURL(page.IP.String(), page.Port)}},
+			Machine: machineOf(cfg),
+		}
+		options.Machine.Process = true
+		if s.media != nil {
+			options.Candidates, options.Findings = s.addresses.Candidates(), s.addresses.Findings()
+			if granted := s.media.Buffers(); granted.Receive > 0 {
+				options.Machine.Granted = &doctor.Buffers{Receive: granted.Receive, Send: granted.Send}
+			}
+		}
+		return doctor.Run(ctx, options)
+	}
+}
