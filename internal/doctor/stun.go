@@ -89,8 +89,11 @@ func askUDP(ctx context.Context, addr netip.AddrPort) (time.Duration, error) {
 			if isTimeout(err) {
 				break
 			}
-			if err != nil {
+			if err != nil && ctx.Err() == nil {
 				return 0, dialError(err)
+			}
+			if err != nil {
+				return 0, errNoAnswer
 			}
 		}
 	}
@@ -159,8 +162,10 @@ func closeWith(ctx context.Context, conn io.Closer) func() {
 // dialError says in plain words why there is no connection.
 func dialError(err error) error {
 	switch {
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
-		return fmt.Errorf("%w (%v)", errFamily, err)
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
+		return errFamily
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return errors.New("nothing has that address, or a firewall refuses it")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return errors.New("the port is closed there")
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):

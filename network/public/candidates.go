@@ -24,9 +24,12 @@ func (o *Options) ofProtocol(protocol string, listening []netip.AddrPort, found 
 	if len(listening) == 0 {
 		return nil
 	}
+	// A TCP port that only this machine reaches stands behind a proxy for web pages, which passes nothing else on:
+	// what is outside is not its own, unless somebody says so.
+	proxied := protocol == TCP && !slices.ContainsFunc(listening, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
 	var named, outside, inside, loopback []Candidate
 	for _, e := range o.Advertise {
-		if e.Protocol != "" && e.Protocol != protocol {
+		if e.Protocol != protocol && (e.Protocol != "" || proxied) {
 			continue
 		}
 		port := e.Port
@@ -36,7 +39,7 @@ func (o *Options) ofProtocol(protocol string, listening []netip.AddrPort, found 
 		named = append(named, Candidate{protocol, netip.AddrPortFrom(e.Addr, port), Advertised})
 	}
 	for _, f := range found {
-		if !f.Found.IsValid() {
+		if !f.Found.IsValid() || proxied {
 			continue
 		}
 		addr := f.Found

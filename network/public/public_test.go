@@ -65,6 +65,12 @@ func TestCandidates(t *testing.T) {
 			UDP: []netip.AddrPort{at("203.0.113.5:5000")}, Inside: true,
 			Advertise: []Entry{entry("", "203.0.113.5", 0), entry(UDP, "203.0.113.5", 5000)},
 		}, []string{"udp 203.0.113.5:5000 advertised"}},
+		{"a TCP port behind a proxy", Options{
+			UDP: private[:1], TCP: []netip.AddrPort{at("127.0.0.1:5000")}, Advertise: []Entry{entry("", "203.0.113.5", 0)},
+		}, []string{"udp 203.0.113.5:5000 advertised", "tcp 127.0.0.1:5000 listening"}},
+		{"a TCP port behind a proxy that passes all on", Options{
+			UDP: private[:1], TCP: []netip.AddrPort{at("127.0.0.1:5000")}, Advertise: []Entry{entry(TCP, "203.0.113.5", 443)},
+		}, []string{"udp 10.0.0.5:5000 listening", "tcp 203.0.113.5:443 advertised"}},
 		{"named for TCP alone", Options{
 			UDP: private[:1], TCP: []netip.AddrPort{at("10.0.0.5:5000")}, Advertise: []Entry{entry(TCP, "203.0.113.5", 443)},
 		}, []string{"udp 10.0.0.5:5000 listening", "tcp 203.0.113.5:443 advertised"}},
