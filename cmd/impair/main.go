@@ -1,9 +1,11 @@
-// Command impair puts a bad network before a UDP port, for tests in other languages than Go.
+// Command impair is a bad network for tests in other languages than Go: with -target before a UDP port, with -taps
+// between two TAP devices that it makes (which needs CAP_NET_ADMIN; they may be moved to other namespaces).
 //
-// It prints the address that it listens on as a line of JSON, {"listen":"127.0.0.1:41234"}, and takes a request in
-// each line of its standard input: {"id":1,"up":{"loss":0.05,"delayMs":100},"down":{"rate":500000}}. A
-// direction that is named is set anew, with zeros for what is left out; one that is not named stays. Each
-// request is answered by a line with its id and the counters of both directions, or with an error.
+// It prints the address that it listens on as a line of JSON, {"listen":"127.0.0.1:41234"}, or the devices,
+// {"taps":["near","far"]}, and takes a request in each line of its standard input:
+// {"id":1,"up":{"loss":0.05,"delayMs":100},"down":{"rate":500000}}. `up` is towards the server, or from the first
+// device to the second. A direction that is named is set anew, with zeros for what is left out; one that is not
+// named stays. Each request is answered by a line with its id and the counters of both directions, or with an error.
 // It ends with its standard input.
 package main
 
@@ -16,6 +18,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"skillsage/internal/testkit/impair"
@@ -54,49 +57,102 @@ type reply struct {
 	Error   string           `json:"error,omitempty"`
 	Up      *impair.Counters `json:"up,omitempty"`
 	Down    *impair.Counters `json:"down,omitempty"`
-	Clients int              `json:"clients"`
+	Clients int              `json:"clients"` // of a Link
+}
+
+// network is an impair.Link or an impair.Wire.
+type network interface {
+	SetUp(impair.Settings) error
+	SetDown(impair.Settings) error
+	Counters() (up, down impair.Counters)
+	Close() error
+}
+
+// place is where the network is.
+type place struct {
+	listen, target string
+	taps           string // two names; then nothing else counts
+	seed           uint64
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:0", "`address` that clients send to")
-	target := flag.String("target", "", "`address` of the server")
-	seed := flag.Uint64("seed", 1, "of what happens at random")
+	var p place
+	flag.StringVar(&p.listen, "listen", "127.0.0.1:0", "`address` that clients send to")
+	flag.StringVar(&p.target, "target", "", "`address` of the server")
+	flag.StringVar(&p.taps, "taps", "", "`names` of the two TAP devices to make and join, instead of -target")
+	flag.Uint64Var(&p.seed, "seed", 1, "of what happens at random")
 	flag.Parse()
-	if err := run(*listen, *target, *seed, os.Stdin, os.Stdout); err != nil {
+	if err := run(p, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "impair:", err)
 		os.Exit(1)
 	}
 }
 
-func run(listen, target string, seed uint64, in io.Reader, out io.Writer) error {
-	opts := impair.Options{Seed: seed}
-	var err error
-	if opts.Listen, err = netip.ParseAddrPort(listen); err != nil {
-		return fmt.Errorf("-listen: %w", err)
+func run(p place, in io.Reader, out io.Writer) error {
+	open := openLink
+	if p.taps != "" {
+		open = openWire
 	}
-	if opts.Target, err = netip.ParseAddrPort(target); err != nil {
-		return fmt.Errorf("-target: %w", err)
-	}
-	link, err := impair.New(opts)
+	n, hello, err := open(p)
 	if err != nil {
 		return err
 	}
-	defer link.Close()
+	defer n.Close()
 	answers := json.NewEncoder(out)
-	if err := answers.Encode(map[string]string{"listen": link.Addr().String()}); err != nil {
+	if err := answers.Encode(hello); err != nil {
 		return err
 	}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		if err := answers.Encode(serve(link, lines.Bytes())); err != nil {
+		if err := answers.Encode(serve(n, lines.Bytes())); err != nil {
 			return err
 		}
 	}
 	return lines.Err()
 }
 
-func serve(link *impair.Link, line []byte) reply {
+// openLink returns the network before a UDP port and the first line to print.
+func openLink(p place) (network, any, error) {
+	opts := impair.Options{Seed: p.seed}
+	var err error
+	if opts.Listen, err = netip.ParseAddrPort(p.listen); err != nil {
+		return nil, nil, fmt.Errorf("-listen: %w", err)
+	}
+	if opts.Target, err = netip.ParseAddrPort(p.target); err != nil {
+		return nil, nil, fmt.Errorf("-target: %w", err)
+	}
+	link, err := impair.New(opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return link, map[string]string{"listen": link.Addr().String()}, nil
+}
+
+// openWire returns the network between two TAP devices and the first line to print.
+func openWire(p place) (network, any, error) {
+	first, second, ok := strings.Cut(p.taps, ",")
+	if !ok || first == "" || second == "" {
+		return nil, nil, fmt.Errorf("-taps: %q is not two names with a comma between them", p.taps)
+	}
+	one, err := impair.OpenTAP(first)
+	if err != nil {
+		return nil, nil, err
+	}
+	other, err := impair.OpenTAP(second)
+	if err != nil {
+		_ = one.Close()
+		return nil, nil, err
+	}
+	wire, err := impair.NewWire(one, other, impair.WireOptions{Seed: p.seed})
+	if err != nil {
+		_, _ = one.Close(), other.Close()
+		return nil, nil, err
+	}
+	return wire, map[string][]string{"taps": {first, second}}, nil
+}
+
+func serve(n network, line []byte) reply {
 	var r request
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()
@@ -106,7 +162,7 @@ func serve(link *impair.Link, line []byte) reply {
 	for _, change := range []struct {
 		to  *direction
 		set func(impair.Settings) error
-	}{{r.Up, link.SetUp}, {r.Down, link.SetDown}} {
+	}{{r.Up, n.SetUp}, {r.Down, n.SetDown}} {
 		if change.to == nil {
 			continue
 		}
@@ -114,6 +170,10 @@ func serve(link *impair.Link, line []byte) reply {
 			return reply{ID: r.ID, Error: err.Error()}
 		}
 	}
-	up, down := link.Counters()
-	return reply{ID: r.ID, Up: &up, Down: &down, Clients: link.Clients()}
+	up, down := n.Counters()
+	answer := reply{ID: r.ID, Up: &up, Down: &down}
+	if link, ok := n.(*impair.Link); ok {
+		answer.Clients = link.Clients()
+	}
+	return answer
 }

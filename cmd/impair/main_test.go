@@ -3,8 +3,11 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +28,7 @@ func TestLines(t *testing.T) {
 	answers, stdout := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run("127.0.0.1:0", server.LocalAddr().String(), 1, stdin, stdout)
+		err := run(place{listen: "127.0.0.1:0", target: server.LocalAddr().String(), seed: 1}, stdin, stdout)
 		stdout.Close()
 		ended <- err
 	}()
@@ -90,10 +93,38 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// Two TAP devices are there while the program runs, and are steered by the same lines.
+func TestTAPs(t *testing.T) {
+	near, far := fmt.Sprintf("near%d", os.Getpid()), fmt.Sprintf("far%d", os.Getpid())
+	var out strings.Builder
+	err := run(place{taps: near + "," + far}, strings.NewReader(`{"id":1,"up":{"loss":1}}`+"\n"), &out)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) || errors.Is(err, errors.ErrUnsupported) {
+		t.Skipf("no TAP devices here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := strings.Split(out.String(), "\n")
+	if want := fmt.Sprintf(`{"taps":["%s","%s"]}`, near, far); answers[0] != want {
+		t.Errorf("the first line is %s, want %s", answers[0], want)
+	}
+	var r reply
+	if err := json.Unmarshal([]byte(answers[1]), &r); err != nil || r.ID != 1 || r.Error != "" || r.Up == nil || r.Down == nil {
+		t.Errorf("answered by %s, %v", answers[1], err)
+	}
+}
+
 func TestBadFlags(t *testing.T) {
-	for _, c := range [][2]string{{"nowhere", "127.0.0.1:1"}, {"127.0.0.1:0", ""}, {"127.0.0.1:0", "localhost:5000"}} {
-		if err := run(c[0], c[1], 1, strings.NewReader(""), io.Discard); err == nil {
-			t.Errorf("-listen %q -target %q was accepted", c[0], c[1])
+	for _, p := range []place{
+		{listen: "nowhere", target: "127.0.0.1:1"},
+		{listen: "127.0.0.1:0"},
+		{listen: "127.0.0.1:0", target: "localhost:5000"},
+		{taps: "one"},
+		{taps: "one,"},
+		{taps: "far-too-long-for-a-device,two"},
+	} {
+		if err := run(p, strings.NewReader(""), io.Discard); err == nil {
+			t.Errorf("%+v was accepted", p)
 		}
 	}
 }

@@ -1,14 +1,15 @@
-// Package impair is a bad network for tests: a forwarder of UDP packets with loss, delay, jitter and a
-// limited rate, in user space, so that it needs no rights and no kernel modules.
+// Package impair is a bad network for tests: a forwarder with loss, delay, jitter and a limited rate, in user
+// space, so that it needs no kernel modules.
 //
-// A Link stands between clients and one UDP port of a server. Clients send to the Link's address; each
-// of them is given a socket of its own towards the server, as a NAT would, so the server can tell them apart.
-// All clients of a Link share its two directions: they are on the same line.
+// A Link stands between clients and one UDP port of a server, and needs no rights. Clients send to the Link's
+// address; each of them is given a socket of its own towards the server, as a NAT would, so the server can tell them
+// apart. All clients of a Link share its two directions: they are on the same line.
+//
+// A Wire joins two network devices and carries everything that they send.
 package impair
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -16,8 +17,12 @@ import (
 	"time"
 )
 
-// socketBuffer is asked of the kernel for each socket, in bytes.
-const socketBuffer = 1 << 20
+const (
+	// socketBuffer is asked of the kernel for each socket, in bytes.
+	socketBuffer = 1 << 20
+	// udpOverhead is what IPv4 and UDP add to each packet, in bytes.
+	udpOverhead = 28
+)
 
 // DefaultMaxClients is enough for many browsers, each of which has an address for each connection.
 const DefaultMaxClients = 256
@@ -39,7 +44,7 @@ type Link struct {
 	// Static.
 	target     *net.UDPAddr
 	conn       *net.UDPConn
-	up, down   *pipe
+	up, down   *pipe[*flow]
 	done       chan struct{}
 	maxClients int
 	running    sync.WaitGroup
@@ -57,15 +62,21 @@ type flow struct {
 	cut    atomic.Bool  // nothing passes
 }
 
+func (f *flow) push(p *pipe[*flow], data []byte) {
+	if f.cut.Load() {
+		p.lose(data)
+	} else {
+		p.push(f, data)
+	}
+}
+
 // New starts a Link. Close ends it.
 func New(opts Options) (*Link, error) {
 	if !opts.Target.IsValid() {
 		return nil, errors.New("a link needs a target")
 	}
-	for name, s := range map[string]Settings{"up": opts.Up, "down": opts.Down} {
-		if err := s.check(); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+	if err := checkBoth(opts.Up, opts.Down); err != nil {
+		return nil, err
 	}
 	if !opts.Listen.IsValid() {
 		return nil, errors.New("a link needs an address to listen on")
@@ -85,11 +96,11 @@ func New(opts Options) (*Link, error) {
 		maxClients: opts.MaxClients,
 		flows:      map[netip.AddrPort]*flow{},
 	}
-	l.up = newPipe(newShaper(opts.Up, opts.Seed, 1), func(f *flow, data []byte) error {
+	l.up = newPipe(newShaper(opts.Up, opts.Seed, 1), udpOverhead, func(f *flow, data []byte) error {
 		_, err := f.conn.Write(data)
 		return err
 	})
-	l.down = newPipe(newShaper(opts.Down, opts.Seed, 2), func(f *flow, data []byte) error {
+	l.down = newPipe(newShaper(opts.Down, opts.Seed, 2), udpOverhead, func(f *flow, data []byte) error {
 		_, err := conn.WriteToUDPAddrPort(data, f.client)
 		return err
 	})
@@ -111,18 +122,10 @@ func (l *Link) Addr() netip.AddrPort {
 }
 
 // SetUp changes the direction from clients to the server. Packets on their way keep their time of arrival.
-func (l *Link) SetUp(s Settings) error { return set(l.up, s) }
+func (l *Link) SetUp(s Settings) error { return l.up.set(s) }
 
 // SetDown changes the direction from the server to clients. Packets on their way keep their time of arrival.
-func (l *Link) SetDown(s Settings) error { return set(l.down, s) }
-
-func set(p *pipe, s Settings) error {
-	if err := s.check(); err != nil {
-		return err
-	}
-	p.set(s)
-	return nil
-}
+func (l *Link) SetDown(s Settings) error { return l.down.set(s) }
 
 // Cut stops all that one client sends and is sent, or lets it pass again, and leaves the others alone. It reports
 // whether the Link knows the client.
@@ -174,7 +177,7 @@ func (l *Link) readClients() {
 		}
 		if f := l.flow(client); f != nil {
 			f.heard.Store(time.Now().UnixNano())
-			l.up.push(f, buffer[:n])
+			f.push(l.up, buffer[:n])
 		}
 	}
 }
@@ -225,6 +228,6 @@ func (l *Link) readServer(f *flow) {
 		if err != nil {
 			continue // refused: nobody listens at the server's port for the moment
 		}
-		l.down.push(f, buffer[:n])
+		f.push(l.down, buffer[:n])
 	}
 }

@@ -180,7 +180,7 @@ func TestCutOneClient(t *testing.T) {
 
 // What is on its way through a slow link arrives in order, and no faster than the link is.
 func TestRateOfALink(t *testing.T) {
-	const packets, size = 20, 1000 - headerBytes
+	const packets, size = 20, 1000 - udpOverhead
 	l := open(t, Options{Target: echo(t), Down: Settings{Rate: 1_000_000, QueueTime: time.Second}})
 	client := dial(t, l)
 	begin := time.Now()

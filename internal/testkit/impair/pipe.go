@@ -25,38 +25,44 @@ type Counters struct {
 	Waiting   int    `json:"waiting"`   // on their way now
 }
 
-// parcel is a packet on its way.
-type parcel struct {
+// parcel is a packet on its way to somebody.
+type parcel[To any] struct {
 	at   time.Time
 	data []byte
-	flow *flow
+	to   To
 }
 
-// pipe is one direction of a Link: whoever reads packets pushes them, one goroutine (run) sends each
+// pipe is one direction of a Link or a Wire: whoever reads packets pushes them, one goroutine (run) sends each
 // when its time has come.
-type pipe struct {
-	write func(*flow, []byte) error // static
-	wake  chan struct{}             // holds one token while the head of an empty queue is new
+type pipe[To any] struct {
+	write    func(To, []byte) error // static
+	overhead int                    // static; bytes that the rate counts for each packet beside what was read
+	wake     chan struct{}          // holds one token while the head of an empty queue is new
 
 	mu     sync.Mutex
-	shaper *shaper  // guarded by mu
-	queue  []parcel // guarded by mu; oldest first, from head on
+	shaper *shaper      // guarded by mu
+	queue  []parcel[To] // guarded by mu; oldest first, from head on
 	head   int
 	spare  [][]byte // guarded by mu
 	count  Counters // guarded by mu
 }
 
-func newPipe(s *shaper, write func(*flow, []byte) error) *pipe {
-	return &pipe{shaper: s, write: write, wake: make(chan struct{}, 1)}
+func newPipe[To any](s *shaper, overhead int, write func(To, []byte) error) *pipe[To] {
+	return &pipe[To]{shaper: s, overhead: overhead, write: write, wake: make(chan struct{}, 1)}
 }
 
-func (p *pipe) set(s Settings) {
+// set changes the settings, or says what is wrong with them. Packets on their way keep their time of arrival.
+func (p *pipe[To]) set(s Settings) error {
+	if err := s.check(); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shaper.settings = s
+	return nil
 }
 
-func (p *pipe) counters() Counters {
+func (p *pipe[To]) counters() Counters {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	count := p.count
@@ -64,22 +70,32 @@ func (p *pipe) counters() Counters {
 	return count
 }
 
-// push copies the packet.
-func (p *pipe) push(f *flow, data []byte) {
-	now := time.Now()
+// lose counts a packet that does not even reach the pipe.
+func (p *pipe[To]) lose(data []byte) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.came(data)
+	p.count.Lost++
+}
+
+// came must be called with mu held.
+func (p *pipe[To]) came(data []byte) {
 	p.count.Packets++
 	p.count.Bytes += uint64(len(data))
+}
+
+// push copies the packet.
+func (p *pipe[To]) push(to To, data []byte) {
+	now := time.Now()
+	p.mu.Lock()
+	p.came(data)
 	waiting := len(p.queue) - p.head
 	if waiting >= maxQueued {
 		p.count.Dropped++
 		p.mu.Unlock()
 		return
 	}
-	at, verdict := time.Time{}, lost
-	if !f.cut.Load() {
-		at, verdict = p.shaper.admit(now, len(data))
-	}
+	at, verdict := p.shaper.admit(now, len(data)+p.overhead)
 	switch verdict {
 	case lost:
 		p.count.Lost++
@@ -98,7 +114,7 @@ func (p *pipe) push(f *flow, data []byte) {
 			clear(p.queue[n:])
 			p.queue, p.head = p.queue[:n], 0
 		}
-		p.queue = append(p.queue, parcel{at: at, data: append(buffer, data...), flow: f})
+		p.queue = append(p.queue, parcel[To]{at: at, data: append(buffer, data...), to: to})
 	}
 	p.mu.Unlock()
 	if verdict == pass && waiting == 0 {
@@ -110,14 +126,14 @@ func (p *pipe) push(f *flow, data []byte) {
 }
 
 // run sends until done is closed; what still waits then is dropped.
-func (p *pipe) run(done <-chan struct{}) {
+func (p *pipe[To]) run(done <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		next, ok, wait := p.next(time.Now())
 		switch {
 		case ok:
-			err := p.write(next.flow, next.data)
+			err := p.write(next.to, next.data)
 			p.sent(next, err)
 			select {
 			case <-done:
@@ -140,24 +156,24 @@ func (p *pipe) run(done <-chan struct{}) {
 }
 
 // next takes the oldest packet if its time has come, else it says how long that will be; 0 if none waits.
-func (p *pipe) next(now time.Time) (parcel, bool, time.Duration) {
+func (p *pipe[To]) next(now time.Time) (parcel[To], bool, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.head == len(p.queue) {
 		p.queue, p.head = p.queue[:0], 0
-		return parcel{}, false, 0
+		return parcel[To]{}, false, 0
 	}
 	oldest := &p.queue[p.head]
 	if wait := oldest.at.Sub(now); wait > 0 {
-		return parcel{}, false, wait
+		return parcel[To]{}, false, wait
 	}
 	taken := *oldest
-	*oldest = parcel{}
+	*oldest = parcel[To]{}
 	p.head++
 	return taken, true, 0
 }
 
-func (p *pipe) sent(done parcel, err error) {
+func (p *pipe[To]) sent(done parcel[To], err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {

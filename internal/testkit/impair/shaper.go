@@ -11,7 +11,7 @@ type Settings struct {
 	Loss   float64       // share of the packets lost at random, each for itself; 1 is a dead link
 	Delay  time.Duration // of every packet
 	Jitter time.Duration // each packet takes up to this much longer, all equally likely; packets keep their order
-	Rate   int           // bits per second with the headers of UDP and IP; 0 is without limit
+	Rate   int           // bits per second of whole IP packets; 0 is without limit
 	// What waits because of Rate may be worth this much time and this many bytes; what comes then is
 	// dropped. 0 means DefaultQueueTime, and no limit in bytes.
 	QueueTime  time.Duration
@@ -20,9 +20,6 @@ type Settings struct {
 
 // DefaultQueueTime is about what the routers in homes hold.
 const DefaultQueueTime = 200 * time.Millisecond
-
-// headerBytes is what IPv4 and UDP add to each packet.
-const headerBytes = 28
 
 const (
 	maxDelay = 10 * time.Second
@@ -43,6 +40,19 @@ func (s Settings) check() error {
 		return fmt.Errorf("queue time is %v; it must be from 0 to %v", s.QueueTime, maxDelay)
 	case s.QueueBytes < 0:
 		return fmt.Errorf("queue is %d bytes; it can't be negative", s.QueueBytes)
+	}
+	return nil
+}
+
+// checkBoth checks the settings of two directions.
+func checkBoth(up, down Settings) error {
+	for _, direction := range []struct {
+		name     string
+		settings Settings
+	}{{"up", up}, {"down", down}} {
+		if err := direction.settings.check(); err != nil {
+			return fmt.Errorf("%s: %w", direction.name, err)
+		}
 	}
 	return nil
 }
@@ -68,7 +78,7 @@ func newShaper(s Settings, seed, stream uint64) *shaper {
 	return &shaper{settings: s, random: rand.New(rand.NewPCG(seed, stream))}
 }
 
-// admit takes a packet of size bytes that came at now and says when it arrives at the far end.
+// admit takes an IP packet of size bytes that came at now and says when it arrives at the far end.
 func (s *shaper) admit(now time.Time, size int) (time.Time, verdict) {
 	if s.settings.Loss > 0 && s.random.Float64() < s.settings.Loss {
 		return time.Time{}, lost
@@ -81,10 +91,10 @@ func (s *shaper) admit(now time.Time, size int) (time.Time, verdict) {
 			limit = DefaultQueueTime
 		}
 		bytes := int(wait.Seconds() * float64(rate) / 8)
-		if wait > limit || s.settings.QueueBytes > 0 && bytes+size+headerBytes > s.settings.QueueBytes {
+		if wait > limit || s.settings.QueueBytes > 0 && bytes+size > s.settings.QueueBytes {
 			return time.Time{}, full
 		}
-		at = now.Add(wait + time.Duration(float64(size+headerBytes)*8/float64(rate)*float64(time.Second)))
+		at = now.Add(wait + time.Duration(float64(size)*8/float64(rate)*float64(time.Second)))
 		s.free = at
 	}
 	at = at.Add(s.settings.Delay)

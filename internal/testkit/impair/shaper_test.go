@@ -57,9 +57,9 @@ func TestAllOrNothing(t *testing.T) {
 	}
 }
 
-// 1,000 bytes with headers take 8 ms at 1 Mbit/s; what comes faster waits, and beyond the queue is dropped.
+// 1,000 bytes take 8 ms at 1 Mbit/s; what comes faster waits, and beyond the queue is dropped.
 func TestRate(t *testing.T) {
-	const size = 1000 - headerBytes
+	const size = 1000
 	for _, c := range []struct {
 		name     string
 		settings Settings
@@ -97,7 +97,7 @@ func TestRate(t *testing.T) {
 // At twice the rate half of the packets pass, and those at the rate.
 func TestRateOverTime(t *testing.T) {
 	s := newShaper(Settings{Rate: 500_000, Delay: 50 * time.Millisecond}, 1, 1)
-	const size = 1250 - headerBytes // 20 ms
+	const size = 1250 // 20 ms
 	var last time.Time
 	passed := 0
 	for i := range 1000 {
