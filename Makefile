@@ -6,6 +6,8 @@ FUZZTIME ?= 10s
 MINUTES ?= 10
 ROOMS ?= 3
 SEED ?= 0
+ROW ?=
+COLUMN ?=
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Stamping the commit fails where git refuses to read the checkout (another owner): then do without.
@@ -16,7 +18,7 @@ NPM_CI  := npm ci --no-audit --no-fund --loglevel=error
 NODE    := $(shell command -v npm 2>/dev/null)
 WEB_SRC := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.tgz' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help run build web conformance impair test test-all test-go test-web test-e2e lint fuzz soak bench notices deps clean
+.PHONY: help run build web conformance impair test test-all test-go test-web test-e2e lint fuzz soak netlab bench notices deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -45,7 +47,7 @@ web/app/dist/index.html: web/node_modules/.stamp $(WEB_SRC)
 conformance: ## build bin/conformance, the fixture of the public protocol suites (-a HOST:PORT -b HOST:PORT)
 	$(GOBUILD) -o bin/conformance ./cmd/conformance
 
-impair: ## build bin/impair, a forwarder that makes a network bad (-target HOST:PORT)
+impair: ## build bin/impair, a forwarder that makes a network bad (-target HOST:PORT, or -taps NAME,NAME)
 	$(GOBUILD) -o bin/impair ./cmd/impair
 
 test: deps build conformance impair web/node_modules/.stamp e2e/node_modules/.stamp ## prove every behaviour once
@@ -75,6 +77,9 @@ fuzz: ## every fuzz test for FUZZTIME (10s)
 
 soak: ## interviews with people who come, go, share and lose packets, for MINUTES (10); SEED replays a run
 	$(GO) test -count=1 -v -timeout $$(( $(MINUTES) + 10 ))m ./internal/soak -run '^TestSoak$$' -soak.time $(MINUTES)m -soak.rooms $(ROOMS) -soak.seed $(SEED)
+
+netlab: deps build impair e2e/node_modules/.stamp ## calls through NATs, firewalls and proxies; ROW and COLUMN (regular expressions) choose some
+	@cd e2e && netlab/enter node netlab/run.mjs --row '$(ROW)' --column '$(COLUMN)'
 
 bench: build ## benchmarks of the Go packages; media beside a floor program; signaling beside a Node socket.io server
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -1,4 +1,4 @@
-// One process per kind of browser, started when first needed and shared by all tests; each person gets
+// One process per kind of browser, started when first needed and shared by all tests of a place; each person gets
 // a browsing context of their own.
 
 import { spawn } from 'node:child_process'
@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import puppeteer from 'puppeteer-core'
 
-const binaries = {
+export const binaries = {
   chromium: process.env.E2E_CHROMIUM ?? '/usr/bin/chromium',
   firefox: process.env.E2E_FIREFOX ?? '/usr/bin/firefox-esr'
 }
@@ -26,11 +26,15 @@ async function startDisplay () {
   return { name: `:${String(number).trim()}`, stop: () => server.kill() }
 }
 
+// A place is where a browser runs if not simply here: `programs` run it there (by kind), and it has further `env`,
+// `args` of Chromium, `prefs`, a `profile` folder and a remote control `port` of Firefox.
 const launchers = {
-  async chromium (fps) {
+  async chromium (fps, { programs = binaries, env = {}, args = [] }) {
     const browser = await puppeteer.launch({
-      executablePath: binaries.chromium,
+      executablePath: programs.chromium,
       headless: true,
+      pipe: true,
+      env: { ...process.env, ...env },
       args: [
         '--no-sandbox',
         `--use-fake-device-for-media-stream=fps=${fps}`,
@@ -40,20 +44,23 @@ const launchers = {
         '--disable-backgrounding-occluded-windows',
         '--disable-renderer-backgrounding',
         '--disable-features=InitialWebUI,WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIToolbar', // a process per window, for nothing
-        '--mute-audio'
+        '--mute-audio',
+        ...args
       ]
     })
     return { browser, stop: () => browser.close() }
   },
 
-  async firefox (fps) {
+  async firefox (fps, { programs = binaries, env = {}, prefs = {}, profile, port }) {
     const display = await startDisplay()
     try {
       const browser = await puppeteer.launch({
         browser: 'firefox',
-        executablePath: binaries.firefox,
+        executablePath: programs.firefox,
         headless: false,
-        env: { ...process.env, DISPLAY: display.name },
+        userDataDir: profile,
+        debuggingPort: port,
+        env: { ...process.env, ...env, DISPLAY: display.name },
         extraPrefsFirefox: {
           'media.navigator.permission.disabled': true,
           'media.navigator.streams.fake': true,
@@ -62,7 +69,8 @@ const launchers = {
           'media.cubeb.backend': 'null', // no sound card here, and none is needed
           'dom.timeout.enable_budget_timer_throttling': false,
           'dom.min_background_timeout_value': 4,
-          'media.suspend-background-video.enabled': false
+          'media.suspend-background-video.enabled': false,
+          ...prefs
         }
       })
       return { browser, stop: async () => { await browser.close(); display.stop() } }
@@ -74,12 +82,17 @@ const launchers = {
 }
 
 export class Browsers {
+  #place
   #running = new Map() // kind and frame rate -> Promise<{browser, stop}>
+
+  constructor (place = {}) {
+    this.#place = place
+  }
 
   async newPage (kind, { fps = FPS } = {}) {
     if (!existsSync(binaries[kind])) throw new Error(`${binaries[kind]} is missing (the Debian package of ${kind})`)
     const name = `${kind} ${fps}`
-    if (!this.#running.has(name)) this.#running.set(name, launchers[kind](fps))
+    if (!this.#running.has(name)) this.#running.set(name, launchers[kind](fps, this.#place))
     const { browser } = await this.#running.get(name)
     const context = await browser.createBrowserContext()
     const page = await context.newPage(kind === 'firefox' ? { type: 'window' } : undefined)

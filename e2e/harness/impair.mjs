@@ -1,4 +1,4 @@
-// A bad network before a UDP port of this machine: bin/impair, steered by lines of JSON.
+// A bad network before a UDP port of this machine, or between two network devices: bin/impair, steered by lines of JSON.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,12 +11,25 @@ const binary = process.env.E2E_IMPAIR_BIN ?? path.join(here, '..', 'bin', 'impai
 
 const ANSWER_MS = 10_000
 
-// startImpairment returns {port, set, counters, stop}: what is sent to `port` at `address` arrives at `target` there.
-// A direction is {loss, delayMs, jitterMs, rate, queueMs, queueBytes}, all optional; `up` is towards the server.
-export async function startImpairment ({ address, target, seed = 1, up, down }) {
+// A direction is {loss, delayMs, jitterMs, rate, queueMs, queueBytes}, all optional.
+
+// startImpairment returns {port, set, counters, stop}: what is sent to `port` at `address` arrives at `target` there;
+// `up` is towards the server.
+export async function startImpairment ({ address, target, seed, up, down }) {
+  const { hello, ...network } = await start(['-listen', `${address}:0`, '-target', `${address}:${target}`], { seed, up, down })
+  return { port: Number(hello.listen.slice(hello.listen.lastIndexOf(':') + 1)), ...network }
+}
+
+// startWire makes two TAP devices of these names and joins them: {set, counters, stop}; `up` is from the first to the
+// second. They are gone when it stops.
+export async function startWire (first, second, { seed, up, down } = {}) {
+  const { hello: _, ...network } = await start(['-taps', `${first},${second}`], { seed, up, down })
+  return network
+}
+
+async function start (args, { seed = 1, up, down }) {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: run "make impair" first`)
-  const child = spawn(binary, ['-listen', `${address}:0`, '-target', `${address}:${target}`, '-seed', String(seed)],
-    { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(binary, [...args, '-seed', String(seed)], { stdio: ['pipe', 'pipe', 'inherit'] })
   const waiting = [] // answers come in the order of the requests; the first line is the address
   let ended = null
   const end = reason => {
@@ -51,10 +64,10 @@ export async function startImpairment ({ address, target, seed = 1, up, down }) 
     await exited.catch(() => {})
   }
   try {
-    const { listen } = await line()
+    const hello = await line()
     if (up || down) await request({ up, down })
     return {
-      port: Number(listen.slice(listen.lastIndexOf(':') + 1)),
+      hello,
       set: directions => request(directions),
       counters: () => request({}),
       stop

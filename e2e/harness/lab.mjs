@@ -94,8 +94,9 @@ export class Interview {
     return this.mode === 'relay'
   }
 
-  // join brings in a person of the interview's style. `options` overrides style, browser, extra, variant, server, fps;
-  // `first` and `only` are formats that the page prefers, and the only ones of their kind that it has.
+  // join brings in a person of the interview's style. `options` overrides style, browser, browsers, extra, variant,
+  // server, fps; `first` and `only` are formats that the page prefers, and the only ones of their kind that it has;
+  // `ice: 'own'` lets it use the ICE servers that such pages have by themselves, instead of none.
   async join (role, name, options = {}) {
     const style = options.style ?? this.style
     const browser = options.browser ?? this.browserOf[role]
@@ -106,10 +107,11 @@ export class Interview {
       role,
       variant: options.variant ?? this.variant,
       extra: options.extra ?? 0,
+      ice: options.ice ?? '',
       first: options.first ?? '',
       only: options.only ?? ''
     })
-    const { page, close } = await this.#browsers.newPage(browser, { fps: options.fps })
+    const { page, close } = await (options.browsers ?? this.#browsers).newPage(browser, { fps: options.fps })
     const person = new Person({ name, role, style, browser, page, close, url: url.href })
     this.#people.push(person)
     this.#all.push(person)

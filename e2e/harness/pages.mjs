@@ -1,9 +1,10 @@
-// Serves the client styles on http://localhost, each bundled by esbuild when first asked for.
+// Serves the client styles, each bundled by esbuild when first asked for.
 
 import { build } from 'esbuild'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import path from 'node:path'
 import { here } from './server.mjs'
 
@@ -52,10 +53,10 @@ async function bundle (style) {
   return result.outputFiles[0].contents
 }
 
-// startPages returns {url, stop()}.
-export async function startPages () {
+// startPages returns {url, stop()}. They are on http://localhost if nothing else is said; `tls` ({key, cert}) makes it https.
+export async function startPages ({ host = 'localhost', port = 0, name = 'localhost', tls = null } = {}) {
   const bundles = new Map()
-  const server = createServer(async (req, res) => {
+  const answer = async (req, res) => {
     const { pathname } = new URL(req.url, 'http://localhost')
     const [, style, kind] = /^\/([\w-]+)\.(html|js)$/.exec(pathname) ?? []
     if (!style || !styleExists(style)) {
@@ -72,11 +73,12 @@ export async function startPages () {
     } catch (err) {
       res.writeHead(500, { 'content-type': 'text/plain' }).end(String(err))
     }
-  })
-  server.listen(0, 'localhost')
+  }
+  const server = tls ? createSecureServer(tls, answer) : createServer(answer)
+  server.listen(port, host)
   await once(server, 'listening')
   return {
-    url: `http://localhost:${server.address().port}`,
+    url: `${tls ? 'https' : 'http'}://${name}:${server.address().port}`,
     stop: async () => {
       server.closeAllConnections()
       server.close()

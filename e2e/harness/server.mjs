@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { until } from './until.mjs'
 
 export const here = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
-const binary = process.env.E2E_SERVER_BIN ?? path.join(here, '..', 'bin', 'skillsage')
+export const binary = process.env.E2E_SERVER_BIN ?? path.join(here, '..', 'bin', 'skillsage')
 
 const bindable = async (type, address, port) => {
   const socket = createSocket(type)
@@ -50,12 +50,14 @@ export const externalServer = () => process.env.E2E_SERVER_URL
   ? { url: process.env.E2E_SERVER_URL.replace(/\/$/, ''), mode: process.env.E2E_SERVER_MODE ?? 'p2p' }
   : null
 
-// launch starts a program, keeps its output in a file and waits until `ready` says that it serves.
-async function launch ({ file, args, env, logFile, ready, make }) {
+// launch starts a program, keeps its output in a file and waits until `ready` says that it serves. `enter` is a command
+// that runs the program elsewhere, in its own process.
+export async function launch ({ enter = [], file, args, env, logFile, ready, make }) {
   if (!existsSync(file)) throw new Error(`${file} is missing: run "${make}" first`)
   mkdirSync(path.dirname(logFile), { recursive: true })
   const log = createWriteStream(logFile)
-  const child = spawn(file, args, {
+  const [command, ...rest] = [...enter, file, ...args]
+  const child = spawn(command, rest, {
     cwd: path.join(here, '..'),
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe']

@@ -138,7 +138,9 @@ export async function connectionSummary () {
             remote: `${remote?.address ?? '?'}:${remote?.port}`,
             remotePort: remote?.port ?? null,
             remoteType: remote?.candidateType ?? null,
-            protocol: local?.protocol ?? null
+            localType: local?.candidateType ?? null,
+            protocol: local?.protocol ?? null,
+            relayProtocol: local?.relayProtocol ?? null // how it reaches its TURN server
           }
         }
       }

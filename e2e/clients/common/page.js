@@ -12,6 +12,7 @@ export const options = {
   role: query.get('role'),
   variant: query.get('variant') ?? 'once',
   extra: Number(query.get('extra') ?? 0),
+  ownIce: query.get('ice') === 'own', // use the ICE servers that such a client has by itself
   delay: Number(query.get('delay') ?? 0)
 }
 
@@ -83,11 +84,13 @@ function outline ({ type, sdp } = {}) {
   return `${type} ufrag ${/a=ice-ufrag:(\S+)/.exec(sdp)?.[1]} [${lines.join(' ')}]`
 }
 
-// The console gets every signal that comes and goes: with the server's log it tells what went wrong.
+// The console gets every signal and candidate that comes and goes: with the server's log it tells what went wrong.
 function traceSignals (socket) {
   const line = (arrow, other, { signal, isScreenShare }) => console.debug(`${arrow} ${other}${isScreenShare ? ' screen' : ''} ${outline(signal)}`)
-  socket.onAny((name, payload) => { if (name === 'signal') line('<-', payload.from, payload) })
-  socket.onAnyOutgoing((name, payload) => { if (name === 'signal') line('->', payload.to, payload) })
+  const candidateLine = (arrow, other, { candidate }) => console.debug(`${arrow} ${other} ${candidate?.candidate || 'no more candidates'}`)
+  const lines = { signal: line, 'ice-candidate': candidateLine }
+  socket.onAny((name, payload) => lines[name]?.('<-', payload.from, payload))
+  socket.onAnyOutgoing((name, payload) => lines[name]?.('->', payload.to, payload))
 }
 
 // recordEvents keeps the life events a test may ask for, oldest first, bounded.

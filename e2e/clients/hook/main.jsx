@@ -12,7 +12,7 @@ const events = recordEvents(socket)
 socket.on('connect', () => { marks.joined = now() })
 
 function Page () {
-  const call = useWebRTC(options.room, options.role, { socket, iceServers: [] })
+  const call = useWebRTC(options.room, options.role, { socket, iceServers: options.ownIce ? undefined : [] })
   const latest = useRef(call)
   useEffect(() => { latest.current = call })
   const { startLocalStream } = call

@@ -4,10 +4,11 @@
 
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { io } from 'socket.io-client'
-import { marks, now, recordEvents } from '../common/page.js'
+import { marks, now, options, recordEvents } from '../common/page.js'
 
 const SCREEN = '-screen'
 const isScreenKey = key => key.includes(SCREEN)
+const config = options.ownIce ? { iceServers: [{ urls: 'stun:stun.l.google.com:19302' }] } : undefined
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 
 export function useStockCall (server, interviewId, userRole) {
@@ -34,7 +35,7 @@ export function useStockCall (server, interviewId, userRole) {
   const openLink = async key => {
     try {
       if (linksRef.current[key]) return linksRef.current[key]
-      const pc = new RTCPeerConnection()
+      const pc = new RTCPeerConnection(config)
       linksRef.current[key] = pc
 
       // ODD: one flag for all connections; whichever changed last decides.

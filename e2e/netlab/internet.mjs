@@ -1,0 +1,167 @@
+// The network between the clients and the servers: a bridge in the namespace that this process is in, which is also the
+// router of all that has a public address. Addresses look public, because software treats documentation and
+// private ones differently; none of it gets out of here.
+
+import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import https from 'node:https'
+import path from 'node:path'
+import { startPages } from '../harness/pages.mjs'
+import { binary, launch } from '../harness/server.mjs'
+import { Authority } from './authority.mjs'
+import { startDNS } from './dns.mjs'
+import { run, Space } from './space.mjs'
+import { startStun } from './stun.mjs'
+
+export const folder = process.env.TMPDIR ?? '/run/lab' // of this run alone; enter says which
+
+// Hosts of the bridge by their number in both families. Sites have the numbers of their routers from 256 on.
+export const address = (number, family = 4) => family === 4 ? `11.0.${number >> 8}.${number & 255}` : `2a11:22::${number.toString(16)}`
+export const mask = { 4: 16, 6: 64 }
+export const core = 1
+const pagesHost = 2
+export const dnsHost = 5
+export const stunHosts = [3, 4]
+
+// What the public STUN servers that pages name are called; here they are the lab's.
+const stunNames = ['stun.l.google.com', 'stun1.l.google.com', 'stun2.l.google.com', 'stun3.l.google.com', 'stun4.l.google.com']
+export const STUN_PORT = 19302
+
+// The port for all that only 443 is not: it stands for every other one.
+export const OTHER_PORT = 8080
+
+// The servers under test. All of them serve everything on port 443 of their address.
+const servers = {
+  relay: { mode: 'relay', host: 10 },
+  p2p: { mode: 'p2p', host: 11 }
+}
+
+export const server = name => ({ name: `${name}.test`, ...servers[name] })
+
+export class Internet {
+  #here = new Space()
+  #authority
+  #pages
+  #others = [] // what else has a stop()
+  #servers = new Map() // name -> Promise<server>
+  #outDir
+
+  // start makes the network, with the pages and STUN servers on it. `outDir` is for the servers' logs.
+  static async start ({ outDir }) {
+    const net = new Internet()
+    net.#outDir = outDir
+    try {
+      await net.#build()
+    } catch (err) {
+      await net.stop()
+      throw err
+    }
+    return net
+  }
+
+  async #build () {
+    mkdirSync(folder, { recursive: true })
+    await this.#here.set({
+      'net/ipv4/ip_forward': 1,
+      'net/ipv4/conf/all/send_redirects': 0,
+      'net/ipv4/conf/default/send_redirects': 0,
+      'net/ipv6/conf/all/forwarding': 1,
+      'net/ipv6/conf/default/accept_dad': 0
+    })
+    const own = [core, pagesHost, dnsHost, ...stunHosts]
+    await this.#here.ip(
+      'link add internet type bridge',
+      'link set internet up',
+      ...own.flatMap(n => [4, 6].map(family => `addr add ${address(n, family)}/${mask[family]} dev internet`)),
+      // Strangers' addresses swallow what is sent to them without a word, as on the real one.
+      'route add blackhole 0.0.0.0/0',
+      'route add blackhole ::/0'
+    )
+    const hosts = [['pages.test', pagesHost], ...stunNames.map((name, i) => [name, stunHosts[i % stunHosts.length]]),
+      ...Object.keys(servers).map(name => [server(name).name, server(name).host])]
+    const names = Object.fromEntries(hosts.map(([name, host]) => [name, [address(host, 4), address(host, 6)]]))
+    const resolvers = [address(dnsHost, 4), address(dnsHost, 6)]
+    const file = path.join(folder, 'resolv.conf')
+    writeFileSync(file, resolvers.map(resolver => `nameserver ${resolver}\n`).join(''))
+    await run(['mount', '--bind', file, realpathSync('/etc/resolv.conf')])
+    for (const resolver of resolvers) this.#others.push(await startDNS(resolver, names))
+    for (const host of stunHosts) {
+      for (const family of [4, 6]) this.#others.push(await startStun(address(host, family), STUN_PORT))
+    }
+    this.secure = (await run([binary, '--help'])).includes('server.tls_cert')
+    this.#authority = await Authority.create(folder)
+    this.#pages = await startPages({ host: '::', port: 443, name: 'pages.test', tls: this.secure ? await this.#tls('pages.test') : null })
+    this.#others.push(this.#pages)
+  }
+
+  get pages () {
+    return this.#pages
+  }
+
+  get authority () {
+    return this.#authority
+  }
+
+  // here is the namespace of the bridge.
+  get here () {
+    return this.#here
+  }
+
+  // server returns {url, port, mode, address, logFile, stop(), ended()}, started when first asked for.
+  server (name) {
+    if (!this.#servers.has(name)) this.#servers.set(name, this.#serve(server(name)))
+    return this.#servers.get(name)
+  }
+
+  async #serve ({ name, mode, host }) {
+    const space = await Space.create(name)
+    await this.plug(space, 'eth0', host)
+    const { cert, key } = await this.#authority.issue(name)
+    const url = this.secure ? `https://${name}` : `http://${name}:443`
+    const logFile = path.join(this.#outDir, `server-${mode}.log`)
+    const running = await launch({
+      enter: space.enter,
+      file: binary,
+      args: [],
+      env: { PORT: '443', SKILLSAGE_RELAY_MODE: mode, ...(this.secure && { SKILLSAGE_SERVER_TLS_CERT: cert, SKILLSAGE_SERVER_TLS_KEY: key }) },
+      logFile,
+      ready: () => this.#answers(`${url}/healthz`),
+      make: 'make build'
+    })
+    return { url, port: 443, mode, logFile, addresses: [address(host, 4), address(host, 6)], ...running }
+  }
+
+  #answers (url) {
+    return new Promise((resolve, reject) => {
+      if (!this.secure) { resolve(fetch(url).then(r => r.ok)); return }
+      https.get(url, { ca: this.#authority.certificate }, answer => resolve(answer.resume().statusCode === 200)).on('error', reject)
+    })
+  }
+
+  async #tls (name) {
+    const { cert, key } = await this.#authority.issue(name)
+    return { cert: readFileSync(cert), key: readFileSync(key) }
+  }
+
+  // plug gives a namespace an interface on the bridge with a host's addresses, and routes to everywhere.
+  async plug (space, name, host) {
+    await this.#here.ip(
+      `link add h${host} type veth peer name ${name} netns ${space.name}`,
+      `link set h${host} master internet up`
+    )
+    await connect(space, name, host)
+  }
+
+  async stop () {
+    for (const started of await Promise.allSettled(this.#servers.values())) await started.value?.stop()
+    for (const other of this.#others) await other.stop()
+  }
+}
+
+// connect configures an interface that is on the bridge already.
+export async function connect (space, name, host) {
+  await space.ip(
+    ...[4, 6].map(family => `addr add ${address(host, family)}/${mask[family]} dev ${name}`),
+    `link set ${name} up`,
+    ...[4, 6].map(family => `route add default via ${address(core, family)}`)
+  )
+}

@@ -1,0 +1,83 @@
+// Which calls are held, and how the results are shown.
+
+import { profiles } from './profiles.mjs'
+
+// The profile of the recruiter, that of the candidate.
+const pairs = [
+  ['open', 'open'],
+  ['cone', 'cone'],
+  ['symmetric', 'symmetric'],
+  ['udp-blocked', 'udp-blocked'],
+  ['tcp443-only', 'tcp443-only'],
+  ['proxy-only', 'proxy-only'],
+  ['ipv6-only', 'ipv6-only'],
+  ['lossy', 'lossy'],
+  ['narrow', 'narrow'],
+  ['flapping', 'cone'],
+  ['new-local-address', 'cone'],
+  ['new-public-address', 'cone'],
+  ['cone', 'symmetric'],
+  ['cone', 'udp-blocked'],
+  ['open', 'proxy-only'],
+  ['tcp443-only', 'ipv6-only'],
+  ['symmetric', 'lossy'],
+  ['narrow', 'tcp443-only']
+]
+
+const modes = [
+  { server: 'relay', style: 'stock-hook', title: 'relay, stock page' },
+  { server: 'relay', style: 'hook', title: 'relay, hook' },
+  { server: 'p2p', style: 'stock-hook', title: 'p2p, stock page' }
+]
+
+export const rows = pairs.map(([recruiter, candidate]) => ({ title: `${recruiter} + ${candidate}`, profiles: [recruiter, candidate] }))
+
+export const columns = ['chromium', 'firefox'].flatMap(browser => modes.map(mode => ({ ...mode, browser, title: `${mode.title}, ${browser}` })))
+
+// A call through the server must work; between the browsers themselves it is for comparison.
+export const required = ({ server }) => server === 'relay'
+
+// every pair whose titles match.
+export function cells ({ row = '', column = '' } = {}) {
+  const [inRow, inColumn] = [new RegExp(row), new RegExp(column)]
+  return rows.filter(({ title }) => inRow.test(title)).flatMap(r => columns.filter(({ title }) => inColumn.test(title)).map(c => ({ row: r, column: c })))
+}
+
+// Every way to the server once, with the client that has the least help; the hook and the other browser where most depends on them.
+export const quickCells = [
+  ['cone + symmetric', 'relay, stock page, chromium'],
+  ['udp-blocked + udp-blocked', 'relay, stock page, chromium'],
+  ['udp-blocked + udp-blocked', 'relay, stock page, firefox'],
+  ['proxy-only + open', 'relay, stock page, chromium'],
+  ['tcp443-only + ipv6-only', 'relay, hook, chromium']
+].map(([row, column]) => ({ row: rowOf(row), column: columns.find(({ title }) => title === column) }))
+
+function rowOf (title) {
+  return { title, profiles: title.split(' + ') }
+}
+
+// needsDevices says whether a row's lines are made of TAP devices.
+export const needsDevices = row => row.profiles.some(name => profiles[name].wire)
+
+// inWords fits a result into a cell: the recruiter's side, the candidate's.
+export function inWords (result, column) {
+  if (!result) return ''
+  if (result.skipped) return 'not here'
+  const no = required(column) ? '**FAILED**' : 'no'
+  if (!result.transports) return no
+  const recoveries = (result.recoveries ?? []).map(([a, b]) => `; back in ${a} / ${b}`).join('')
+  return `${result.frames.join(' / ')} ${[...new Set(result.transports)].join(' / ')}${recoveries}${result.error ? `; back: ${no}` : ''}`
+}
+
+// table writes results, {cell, result} each, as Markdown.
+export function table (results) {
+  const shownColumns = columns.filter(column => results.some(({ cell }) => cell.column === column))
+  const shownRows = [...new Map(results.map(({ cell }) => [cell.row.title, cell.row])).values()]
+  const find = (row, column) => results.find(({ cell }) => cell.row.title === row.title && cell.column === column)?.result
+  const lines = [
+    ['', ...shownColumns.map(({ title }) => title)],
+    ['---', ...shownColumns.map(() => '---')],
+    ...shownRows.map(row => [row.title, ...shownColumns.map(column => inWords(find(row, column), column))])
+  ]
+  return lines.map(line => `| ${line.join(' | ')} |`).join('\n')
+}

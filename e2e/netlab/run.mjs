@@ -1,0 +1,119 @@
+#!/usr/bin/env node
+// Holds the calls of the matrix and prints it. Runs inside of `enter`:
+//   netlab/enter node netlab/run.mjs [--row udp-blocked] [--column 'hook, firefox'] [--quick] [--check] [--json] [--keep]
+// Rows and columns are chosen by regular expressions on their titles; --list prints them. --check only holds
+// the networks to what they promise.
+
+import { accessSync, constants, mkdirSync } from 'node:fs'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { outDir } from '../harness/lab.mjs'
+import { play } from './cell.mjs'
+import { checkMoves, startChecks } from './check.mjs'
+import { Internet } from './internet.mjs'
+import { cells, columns, inWords, needsDevices, quickCells, required, rows, table } from './matrix.mjs'
+import { profiles } from './profiles.mjs'
+import { Site } from './site.mjs'
+
+const { values: flags } = parseArgs({
+  options: {
+    row: { type: 'string' },
+    column: { type: 'string' },
+    quick: { type: 'boolean' },
+    check: { type: 'boolean' },
+    json: { type: 'boolean' }, // a line for each result, for programs
+    keep: { type: 'boolean' }, // logs of good calls too
+    list: { type: 'boolean' }
+  }
+})
+
+if (flags.list) {
+  console.log(['rows:', ...rows.map(({ title }) => `  ${title}`), 'columns:', ...columns.map(({ title }) => `  ${title}`)].join('\n'))
+  process.exit()
+}
+
+const say = (record, text) => console.log(flags.json ? JSON.stringify(record) : text)
+
+function devicesMissing () {
+  try {
+    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK)
+    return null
+  } catch (err) {
+    return `no TAP devices: ${err.message}`
+  }
+}
+
+const folder = path.join(outDir, 'netlab')
+mkdirSync(folder, { recursive: true })
+const noDevices = devicesMissing()
+let failed = 0
+let sites = 0
+
+// checkAll proves the networks by themselves, all at once, since they mostly wait.
+async function checkAll (net) {
+  const checks = await startChecks(net)
+  const prove = async (name, check, skipped = null) => {
+    const error = skipped ? null : await check().then(() => null, err => err.message.split('\n')[0])
+    if (error) failed++
+    say({ type: 'check', name, error, skipped }, `${error ? 'FAILED  ' : skipped ? 'not here' : 'ok      '} network: ${name}${error ? `: ${error}` : ''}`)
+  }
+  await Promise.all([
+    ...Object.entries(profiles).map(([name, { wire }]) => prove(name, () => checks.check(name, ++sites), wire && noDevices)),
+    prove('changes of address', () => checkMoves(net, ++sites))
+  ])
+  await checks.stop()
+}
+
+async function openSites (net, row) {
+  const open = await Promise.allSettled(row.profiles.map(name => Site.open(net, ++sites, profiles[name])))
+  const opened = open.map(({ value }) => value).filter(Boolean)
+  const close = () => Promise.all(opened.map(site => site.close()))
+  const { reason } = open.find(({ status }) => status === 'rejected') ?? {}
+  if (reason) {
+    await close()
+    throw reason
+  }
+  return { sites: opened, close }
+}
+
+// playAll holds the calls row by row: its sites and their browsers are the same for all.
+async function playAll (net, chosen) {
+  const results = []
+  for (const row of new Set(chosen.map(cell => cell.row))) {
+    const inRow = chosen.filter(cell => cell.row === row)
+    const skipped = needsDevices(row) ? noDevices : null
+    const opened = skipped ? null : await openSites(net, row)
+    for (const cell of inRow) {
+      const { column } = cell
+      const name = row.profiles.join('-')
+      const hold = async () => play({ ...column, name, server: await net.server(column.server), pages: net.pages, sites: opened.sites, keep: flags.keep })
+      let result = skipped ? { skipped } : await hold()
+      if (result.error && required(column)) {
+        // Browsers on a machine that starves them stand still for seconds. What fails twice is a fault; what failed once
+        // is printed, never hidden.
+        const again = result.error
+        result = { ...await hold(), again }
+      }
+      results.push({ cell, result })
+      const bad = result.error && required(column)
+      if (bad) failed++
+      say({ type: 'cell', row: row.title, column: column.title, required: required(column), ...result },
+        `${bad ? 'FAILED  ' : 'ok      '} ${row.title}: ${column.title}: ${inWords(result, column)}${bad ? ` ${result.error} (${result.folder})` : result.again ? ` (the first time: ${result.again})` : ''}`)
+    }
+    await opened?.close()
+  }
+  return results
+}
+
+const net = await Internet.start({ outDir: folder })
+try {
+  await checkAll(net)
+  if (!flags.check) {
+    const results = await playAll(net, flags.quick ? quickCells : cells(flags))
+    if (!flags.json) console.log(`\n${table(results)}\n`)
+  }
+} finally {
+  await net.stop()
+}
+say({ type: 'end', failed }, failed ? `${failed} failed` : 'all that must work does')
+process.exitCode = failed ? 1 : 0
