@@ -16,26 +16,30 @@ export const folder = process.env.TMPDIR ?? '/run/lab' // of this run alone; ent
 
 // Hosts of the bridge by their number in both families. Sites have the numbers of their routers from 256 on.
 export const address = (number, family = 4) => family === 4 ? `11.0.${number >> 8}.${number & 255}` : `2a11:22::${number.toString(16)}`
-export const mask = { 4: 16, 6: 64 }
+const mask = { 4: 16, 6: 64 }
+export const whole = { 4: 32, 6: 128 } // the mask of a single address
 export const core = 1
 const pagesHost = 2
 export const dnsHost = 5
 export const stunHosts = [3, 4]
 
-// What the public STUN servers that pages name are called; here they are the lab's.
-const stunNames = ['stun.l.google.com', 'stun1.l.google.com', 'stun2.l.google.com', 'stun3.l.google.com', 'stun4.l.google.com']
-export const STUN_PORT = 19302
+// Public STUN servers by the names that pages and the server have in them; here they are the lab's.
+const stunServers = [['stun.l.google.com', 19302], ['stun.cloudflare.com', 3478]]
+export const STUN_PORT = stunServers[0][1]
 
 // The port for all that only 443 is not: it stands for every other one.
 export const OTHER_PORT = 8080
 
-// The servers under test. All of them serve everything on port 443 of their address.
+// The servers under test. All of them serve everything on port 443 of their host. One with an `inside` is not on the net:
+// the host before it sends what comes for that port on to this port of its private address.
 const servers = {
   relay: { mode: 'relay', host: 10 },
-  p2p: { mode: 'p2p', host: 11 }
+  p2p: { mode: 'p2p', host: 11 },
+  mapped: { mode: 'relay', host: 12, inside: 5000, env: { SKILLSAGE_NETWORK_ADVERTISE: `${address(12)}:443` } }
 }
 
-export const server = name => ({ name: `${name}.test`, ...servers[name] })
+const PORT = 443
+const nameOf = server => `${server}.test`
 
 export class Internet {
   #here = new Space()
@@ -76,16 +80,20 @@ export class Internet {
       'route add blackhole 0.0.0.0/0',
       'route add blackhole ::/0'
     )
-    const hosts = [['pages.test', pagesHost], ...stunNames.map((name, i) => [name, stunHosts[i % stunHosts.length]]),
-      ...Object.keys(servers).map(name => [server(name).name, server(name).host])]
-    const names = Object.fromEntries(hosts.map(([name, host]) => [name, [address(host, 4), address(host, 6)]]))
+    const names = Object.fromEntries([
+      ['pages.test', pagesHost],
+      ...stunServers.map(([name], i) => [name, stunHosts[i]]),
+      ...Object.entries(servers).map(([name, { host }]) => [nameOf(name), host])
+    ].map(([name, host]) => [name, [address(host, 4), address(host, 6)]]))
     const resolvers = [address(dnsHost, 4), address(dnsHost, 6)]
     const file = path.join(folder, 'resolv.conf')
     writeFileSync(file, resolvers.map(resolver => `nameserver ${resolver}\n`).join(''))
     await run(['mount', '--bind', file, realpathSync('/etc/resolv.conf')])
     for (const resolver of resolvers) this.#others.push(await startDNS(resolver, names))
     for (const host of stunHosts) {
-      for (const family of [4, 6]) this.#others.push(await startStun(address(host, family), STUN_PORT))
+      for (const family of [4, 6]) {
+        for (const [, port] of stunServers) this.#others.push(await startStun(address(host, family), port))
+      }
     }
     this.secure = (await run([binary, '--help'])).includes('server.tls_cert')
     this.#authority = await Authority.create(folder)
@@ -108,26 +116,49 @@ export class Internet {
 
   // server returns {url, port, mode, address, logFile, stop(), ended()}, started when first asked for.
   server (name) {
-    if (!this.#servers.has(name)) this.#servers.set(name, this.#serve(server(name)))
+    if (!this.#servers.has(name)) this.#servers.set(name, this.#serve(name, servers[name]))
     return this.#servers.get(name)
   }
 
-  async #serve ({ name, mode, host }) {
+  async #serve (name, { mode, host, inside, env }) {
     const space = await Space.create(name)
-    await this.plug(space, 'eth0', host)
-    const { cert, key } = await this.#authority.issue(name)
-    const url = this.secure ? `https://${name}` : `http://${name}:443`
-    const logFile = path.join(this.#outDir, `server-${mode}.log`)
+    if (inside) await this.#map(space, host, inside)
+    else await this.plug(space, 'eth0', host)
+    const { cert, key } = await this.#authority.issue(nameOf(name))
+    const url = this.secure ? `https://${nameOf(name)}` : `http://${nameOf(name)}:443`
+    const logFile = path.join(this.#outDir, `server-${name}.log`)
     const running = await launch({
       enter: space.enter,
       file: binary,
       args: [],
-      env: { PORT: '443', SKILLSAGE_RELAY_MODE: mode, ...(this.secure && { SKILLSAGE_SERVER_TLS_CERT: cert, SKILLSAGE_SERVER_TLS_KEY: key }) },
+      env: { PORT: String(inside ?? PORT), SKILLSAGE_RELAY_MODE: mode, ...env, ...(this.secure && { SKILLSAGE_SERVER_TLS_CERT: cert, SKILLSAGE_SERVER_TLS_KEY: key }) },
       logFile,
       ready: () => this.#answers(`${url}/healthz`),
       make: 'make build'
     })
-    return { url, port: 443, mode, logFile, addresses: [address(host, 4), address(host, 6)], ...running }
+    return { url, port: PORT, mode, logFile, ...running }
+  }
+
+  // map puts a namespace behind a host that sends everything for the one port on to the port `inside` of it.
+  async #map (space, host, inside) {
+    const [outer, inner] = ['10.200.0.1', '10.200.0.2']
+    const router = await Space.create(`${space.name}-host`)
+    await this.plug(router, 'wan', host)
+    await router.set({ 'net/ipv4/ip_forward': 1 })
+    await router.ip(`link add lan type veth peer name eth0 netns ${space.name}`, `addr add ${outer}/24 dev lan`, 'link set lan up')
+    await space.ip(`addr add ${inner}/24 dev eth0`, 'link set eth0 up', `route add default via ${outer}`)
+    await router.nft(`
+table ip mapping {
+  chain in {
+    type nat hook prerouting priority dstnat
+    iifname "wan" meta l4proto { tcp, udp } th dport ${PORT} dnat to ${inner}:${inside}
+  }
+  chain out {
+    type nat hook postrouting priority srcnat
+    oifname "wan" masquerade
+  }
+}
+`)
   }
 
   #answers (url) {
@@ -157,11 +188,11 @@ export class Internet {
   }
 }
 
-// connect configures an interface that is on the bridge already.
+// connect configures an interface that is on the bridge already. Its only neighbour is the core, as on a provider's line.
 export async function connect (space, name, host) {
-  await space.ip(
-    ...[4, 6].map(family => `addr add ${address(host, family)}/${mask[family]} dev ${name}`),
-    `link set ${name} up`,
-    ...[4, 6].map(family => `route add default via ${address(core, family)}`)
-  )
+  await space.ip(`link set ${name} up`, ...[4, 6].flatMap(family => [
+    `addr add ${address(host, family)}/${whole[family]} dev ${name}`,
+    `route add ${address(core, family)} dev ${name}`,
+    `route add default via ${address(core, family)} dev ${name}`
+  ]))
 }

@@ -2,7 +2,7 @@
 
 import { profiles } from './profiles.mjs'
 
-// The profile of the recruiter, that of the candidate.
+// The profile of the recruiter, that of the candidate, and the server if it is another than usual.
 const pairs = [
   ['open', 'open'],
   ['cone', 'cone'],
@@ -21,7 +21,8 @@ const pairs = [
   ['open', 'proxy-only'],
   ['tcp443-only', 'ipv6-only'],
   ['symmetric', 'lossy'],
-  ['narrow', 'tcp443-only']
+  ['narrow', 'tcp443-only'],
+  ['cone', 'udp-blocked', 'mapped']
 ]
 
 const modes = [
@@ -30,17 +31,25 @@ const modes = [
   { server: 'p2p', style: 'stock-hook', title: 'p2p, stock page' }
 ]
 
-export const rows = pairs.map(([recruiter, candidate]) => ({ title: `${recruiter} + ${candidate}`, profiles: [recruiter, candidate] }))
+export const rows = pairs.map(([recruiter, candidate, server]) => ({
+  title: `${recruiter} + ${candidate}${server ? `, server ${server}` : ''}`,
+  profiles: [recruiter, candidate],
+  server
+}))
 
 export const columns = ['chromium', 'firefox'].flatMap(browser => modes.map(mode => ({ ...mode, browser, title: `${mode.title}, ${browser}` })))
 
 // A call through the server must work; between the browsers themselves it is for comparison.
 export const required = ({ server }) => server === 'relay'
 
-// every pair whose titles match.
+// serverOf names the server of a cell. A row with a server of its own has no calls past it.
+export const serverOf = ({ row, column }) => row.server ?? column.server
+
+// cells lists those whose row's and column's titles match the regular expressions.
 export function cells ({ row = '', column = '' } = {}) {
   const [inRow, inColumn] = [new RegExp(row), new RegExp(column)]
-  return rows.filter(({ title }) => inRow.test(title)).flatMap(r => columns.filter(({ title }) => inColumn.test(title)).map(c => ({ row: r, column: c })))
+  return rows.filter(({ title }) => inRow.test(title)).flatMap(r =>
+    columns.filter(c => inColumn.test(c.title) && (!r.server || required(c))).map(c => ({ row: r, column: c })))
 }
 
 // Every way to the server once, with the client that has the least help; the hook and the other browser where most depends on them.

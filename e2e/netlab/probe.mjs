@@ -3,7 +3,7 @@
 //                                            local: our own address
 //   tcp      [address, port]             ->  tcp: [whether it connected]
 //   connect  [host, port]                ->  connect: [whether the proxy connected to it]; `proxy` is [host, port]
-// If it is to `wait`, in ms, it then prints whether one more packet came in that time: {unasked}.
+// If it is to `wait`, in ms, it then prints whether a stranger's packet came in that time: {unasked}.
 
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -12,10 +12,10 @@ import { request } from 'node:http'
 import { isIPv6, connect as open } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bindingRequest, mappedAddress } from './stun.mjs'
+import { bindingRequest, mappedAddress, UNASKED } from './stun.mjs'
 
-const LIMIT_MS = 1500
-// A line may lose packets, and the search for a neighbour is repeated after a second.
+const LIMIT_MS = 3500 // with time for a second and a third attempt of TCP
+// A line may lose packets.
 const TRIES = 12
 const TRY_MS = 250
 
@@ -69,7 +69,8 @@ const [udp, direct, proxied] = await Promise.all([all(stun, seenBy), all(tcp, re
 const local = networkInterfaces().eth0.find(({ scopeid }) => !scopeid)?.address
 console.log(JSON.stringify({ udp, ms, local, tcp: direct, connect: proxied }))
 if (wait) {
-  const unasked = await Promise.race([once(socket, 'message').then(() => true), sleep(wait, false)])
+  const stranger = new Promise(resolve => { socket.on('message', message => { if (String(message) === UNASKED) resolve(true) }) })
+  const unasked = await Promise.race([stranger, sleep(wait, false)])
   console.log(JSON.stringify({ unasked }))
 }
 socket.close()

@@ -11,7 +11,7 @@ import { outDir } from '../harness/lab.mjs'
 import { play } from './cell.mjs'
 import { checkMoves, startChecks } from './check.mjs'
 import { Internet } from './internet.mjs'
-import { cells, columns, inWords, needsDevices, quickCells, required, rows, table } from './matrix.mjs'
+import { cells, columns, inWords, needsDevices, quickCells, required, rows, serverOf, table } from './matrix.mjs'
 import { profiles } from './profiles.mjs'
 import { Site } from './site.mjs'
 
@@ -86,7 +86,7 @@ async function playAll (net, chosen) {
     for (const cell of inRow) {
       const { column } = cell
       const name = row.profiles.join('-')
-      const hold = async () => play({ ...column, name, server: await net.server(column.server), pages: net.pages, sites: opened.sites, keep: flags.keep })
+      const hold = async () => play({ ...column, name, server: await net.server(serverOf(cell)), pages: net.pages, sites: opened.sites, keep: flags.keep })
       let result = skipped ? { skipped } : await hold()
       if (result.error && required(column)) {
         // Browsers on a machine that starves them stand still for seconds. What fails twice is a fault; what failed once

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { binaries, Browsers } from '../harness/browsers.mjs'
 import { startWire } from '../harness/impair.mjs'
 import { until } from '../harness/until.mjs'
-import { address, connect, dnsHost, folder, mask } from './internet.mjs'
+import { address, connect, core, dnsHost, folder, whole } from './internet.mjs'
 import { Space } from './space.mjs'
 
 const PROXY_PORT = 8888
@@ -125,6 +125,10 @@ export class Site {
     this.#wire = await startWire(near, far, { seed: this.#number, up: this.profile.wire, down: this.profile.wire })
     await this.#net.here.ip(`link set ${near} name wan netns ${this.#router.name}`, `link set ${far} master internet up`)
     await connect(this.#router, 'wan', this.#wan)
+    // What the line does to packets is no reason to lose the neighbour.
+    const hardware = async (space, name) => JSON.parse(await space.run(['ip', '-j', 'link', 'show', 'dev', name]))[0].address
+    await this.#router.ip(`neigh replace ${address(core)} lladdr ${await hardware(this.#net.here, 'internet')} dev wan nud permanent`)
+    await this.#net.here.ip(`neigh replace ${address(this.#wan)} lladdr ${await hardware(this.#router, 'wan')} dev internet nud permanent`)
   }
 
   async #startProxy () {
@@ -191,8 +195,7 @@ export class Site {
   async newPublicAddress () {
     const old = this.#wan
     this.#wan = old === routerHost(this.#number) ? old + 1 : old - 1
-    await this.#router.ip(`addr del ${address(old)}/${mask[4]} dev wan`)
-    await this.#router.ip(`addr add ${address(this.#wan)}/${mask[4]} dev wan`, `route replace default via ${address(1)}`)
+    await this.#router.ip(`addr add ${address(this.#wan)}/${whole[4]} dev wan`, `addr del ${address(old)}/${whole[4]} dev wan`)
   }
 
   async close () {

@@ -14,6 +14,9 @@ const HEADER = 20 // type, length, cookie, and 12 bytes of transaction id from b
 // The cookie and the transaction id are what addresses are hidden with, from NATs that rewrite what looks like one.
 const hidden = (bytes, message) => Buffer.from(bytes.map((byte, i) => byte ^ message[4 + i]))
 
+// What a server sends to somebody who has not asked it anything.
+export const UNASKED = 'unasked'
+
 const isStun = message => message.length >= HEADER && message.readUInt32BE(4) === COOKIE
 
 export function bindingRequest (transaction) {
