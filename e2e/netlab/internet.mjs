@@ -73,7 +73,8 @@ export class Internet {
     })
     const own = [core, pagesHost, dnsHost, ...stunHosts]
     await this.#here.ip(
-      'link add internet type bridge',
+      // Without an address of its own it would take another one whenever an interface comes.
+      'link add internet address 02:00:00:00:00:01 type bridge',
       'link set internet up',
       ...own.flatMap(n => [4, 6].map(family => `addr add ${address(n, family)}/${mask[family]} dev internet`)),
       // Strangers' addresses swallow what is sent to them without a word, as on the real one.
