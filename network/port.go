@@ -84,10 +84,10 @@ func Open(opts Options) (*Port, error) {
 		muxes = append(muxes, newCountedMux(mux, &p.conns))
 		p.addrs = append(p.addrs, netip.AddrPortFrom(addr, uint16(port)))
 		p.sockets = append(p.sockets, socket)
-		if len(p.sockets) == 1 {
-			p.buffers = granted
+		if len(p.sockets) > 1 {
+			granted = Buffers{min(p.buffers.Receive, granted.Receive), min(p.buffers.Send, granted.Send)}
 		}
-		p.buffers = Buffers{min(p.buffers.Receive, granted.Receive), min(p.buffers.Send, granted.Send)}
+		p.buffers = granted
 	}
 	if len(muxes) == 0 {
 		return nil, fmt.Errorf("UDP port %d: none of this machine's addresses can be used", port)

@@ -274,7 +274,7 @@ func judge(local netip.AddrPort, answers []answer) Finding {
 			f.Problem = fmt.Sprintf("%s sees this server at %s, %s at %s: it has no public address of its own", first.server, first.mapped.Addr(), a.server, a.mapped.Addr())
 			return f
 		case a.mapped.Port() != first.mapped.Port():
-			f.Problem = fmt.Sprintf("the NAT shows this server to everybody by another port (a symmetric NAT): %s sees %s, %s sees %s", first.server, first.mapped, a.server, a.mapped)
+			f.Problem = fmt.Sprintf("the NAT shows this server to each by a port of its own (a symmetric NAT): %s sees %s, %s sees %s", first.server, first.mapped, a.server, a.mapped)
 			return f
 		}
 	}
