@@ -2,7 +2,8 @@
 //
 // It prints the address that it listens on as a line of JSON, {"listen":"127.0.0.1:41234"}, and takes a request in
 // each line of its standard input: {"id":1,"up":{"loss":0.05,"delayMs":100},"down":{"rate":500000}}. A
-// direction that is named is set anew, with zeros for what is left out; one that is not named stays. Each
+// direction that is named is set anew, with zeros for what is left out; one that is not named stays. "rebind":true
+// gives every client another port towards the server, as a NAT does that has lost its mappings. Each
 // request is answered by a line with its id and the counters of both directions, or with an error.
 // It ends with its standard input.
 package main
@@ -44,9 +45,10 @@ func (d direction) settings() impair.Settings {
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
 
 type request struct {
-	ID   int        `json:"id"`
-	Up   *direction `json:"up"`
-	Down *direction `json:"down"`
+	ID     int        `json:"id"`
+	Up     *direction `json:"up"`
+	Down   *direction `json:"down"`
+	Rebind bool       `json:"rebind"`
 }
 
 type reply struct {
@@ -113,6 +115,9 @@ func serve(link *impair.Link, line []byte) reply {
 		if err := change.set(change.to.settings()); err != nil {
 			return reply{ID: r.ID, Error: err.Error()}
 		}
+	}
+	if r.Rebind {
+		link.Rebind()
 	}
 	up, down := link.Counters()
 	return reply{ID: r.ID, Up: &up, Down: &down, Clients: link.Clients()}
