@@ -33,6 +33,8 @@ func (s split) Unsupported(room, member, peer string, screen bool, kind, reason 
 
 func (s split) Quality(room, member string, legs []Quality) { s.call.Quality(room, member, legs) }
 
+func (s split) Probe(room, member string) { s.call.Probe(room, member) }
+
 func (s split) forget() {
 	s.rec.mu.Lock()
 	s.rec.said, s.rec.states, s.rec.news = nil, nil, nil

@@ -52,6 +52,12 @@ type Options struct {
 	GlareTimeout time.Duration
 	// ConnectTimeout is how long ICE and DTLS may take after an answer; default 30 s.
 	ConnectTimeout time.Duration
+	// RestartAfter is how long a client may not be heard of where it has to be, until the server restarts ICE if
+	// the client's signaling is alive; default 2.5 s. Where it need not be heard of, that takes 5 s.
+	RestartAfter time.Duration
+	// LostTimeout is how long a connection may be dead, restarts included, until the call is made anew; at
+	// least 6 s, default 20 s.
+	LostTimeout time.Duration
 	// SilenceTimeout is the silence of a track, on a connection that is not
 	// silent, after which it counts as ended; default 1.5 s.
 	SilenceTimeout time.Duration
@@ -82,6 +88,9 @@ func (o *Options) setDefaults() {
 	setDefault(&o.AnswerTimeout, 10*time.Second)
 	setDefault(&o.GlareTimeout, 1500*time.Millisecond)
 	setDefault(&o.ConnectTimeout, 30*time.Second)
+	setDefault(&o.RestartAfter, 2500*time.Millisecond)
+	setDefault(&o.LostTimeout, 20*time.Second)
+	o.LostTimeout = max(o.LostTimeout, disconnectedAfter+time.Second)
 	setDefault(&o.SilenceTimeout, 1500*time.Millisecond)
 	setDefault(&o.QualityInterval, 3*time.Second)
 	if len(o.VideoCodecs) == 0 {
@@ -112,6 +121,8 @@ type Outbox interface {
 	// Quality tells member how its connected legs do, all of them, once in a
 	// while. Nothing is lost when it is not passed on.
 	Quality(room, member string, legs []Quality)
+	// Probe asks whether the signaling of a member is alive; if it is, Engine.Alive follows.
+	Probe(room, member string)
 }
 
 // Stats counts what an Engine does; read by Engine.Stats.
@@ -121,6 +132,7 @@ type Stats struct {
 	OffersHeld, Glares              uint64
 	OffersUnanswered                uint64
 	Rehomed, Refilled               uint64
+	ICERestarts                     uint64 // of the server's
 	LateAnswers, CandidatesDropped  uint64
 	DataChannels, DataChannelsLost  uint64
 	LegsFailed, LegsConnected       uint64
@@ -155,7 +167,7 @@ type counters struct {
 	legs                                                                        atomic.Int64
 	opened, refused, held, glares, unanswered, rehomed, refilled, late          atomic.Uint64
 	candidatesDropped, channels, channelsLost, failed, connected, ups, switches atomic.Uint64
-	seconds, unsupported, moves, smalls                                         atomic.Uint64
+	seconds, unsupported, moves, smalls, restarted                              atomic.Uint64
 }
 
 // New makes an Engine. SetOutbox must follow before the first Join.
@@ -182,7 +194,8 @@ func New(opts Options) (*Engine, error) {
 func newAPI(opts *Options) (*media.API, error) {
 	settings := webrtc.SettingEngine{LoggerFactory: stackLogger{opts.Logger}}
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	settings.SetICETimeouts(5*time.Second, 15*time.Second, 2*time.Second)
+	settings.SetICETimeouts(disconnectedAfter, opts.LostTimeout-disconnectedAfter, keepaliveInterval)
+	settings.SetICEMaxBindingRequests(maxChecks)
 	// The stack holds back from nominating an address that it learned from a check alone, for a second, or that a
 	// STUN server told, for half of one, in case a host candidate works too. Browsers hide their host candidates
 	// (RFC 8828), so nothing better would come; relayed ones keep their wait.
@@ -317,6 +330,13 @@ func (e *Engine) ScreenShareStatus(roomID, memberID string, sharing bool) {
 	}
 }
 
+// Alive says that the signaling of a member works at this moment: it has answered a Probe, or come back.
+func (e *Engine) Alive(roomID, memberID string) {
+	if r := e.room(roomID); r != nil {
+		_ = r.submit(func() { r.onAlive(memberID) })
+	}
+}
+
 // HasLegs tells whether a room has any leg.
 func (e *Engine) HasLegs(roomID string) bool {
 	r := e.room(roomID)
@@ -333,7 +353,7 @@ func (e *Engine) Stats() Stats {
 		Rooms: rooms, Legs: int(c.legs.Load()),
 		LegsOpened: c.opened.Load(), LegsRefused: c.refused.Load(),
 		OffersHeld: c.held.Load(), Glares: c.glares.Load(), OffersUnanswered: c.unanswered.Load(),
-		Rehomed: c.rehomed.Load(), Refilled: c.refilled.Load(), LateAnswers: c.late.Load(),
+		Rehomed: c.rehomed.Load(), ICERestarts: c.restarted.Load(), Refilled: c.refilled.Load(), LateAnswers: c.late.Load(),
 		CandidatesDropped: c.candidatesDropped.Load(),
 		DataChannels:      c.channels.Load(), DataChannelsLost: c.channelsLost.Load(),
 		LegsFailed: c.failed.Load(), LegsConnected: c.connected.Load(),

@@ -68,11 +68,16 @@ func (l *leg) fail(reason string) {
 	r.engine.count.failed.Add(1)
 	l.log.Info("leg failed", "reason", reason)
 	r.state(l, "failed", reason)
+	l.startOver(reason)
+}
+
+// startOver gives a leg up: a share's viewer is offered another one, a call is made anew.
+func (l *leg) startOver(reason string) {
 	if l.key.screen {
-		r.drop(l, reason)
+		l.room.drop(l, reason)
 		return
 	}
-	r.rehome(l, reason)
+	l.room.rehome(l, reason)
 }
 
 // rehome ends all legs between two members and has their clients call anew.
@@ -151,11 +156,7 @@ func (l *leg) checkDeadlines(now time.Time) {
 			return
 		case l.client.proven && l.held == nil && waited > l.patience():
 			l.room.engine.count.unanswered.Add(1)
-			if l.key.screen {
-				l.room.drop(l, "offer not answered")
-			} else {
-				l.room.rehome(l, "offer not answered")
-			}
+			l.startOver("offer not answered")
 			return
 		}
 	}
@@ -174,7 +175,7 @@ func (l *leg) checkDeadlines(now time.Time) {
 // patience is how long a proven member may take to answer the open offer: longer
 // where the call goes on meanwhile, because re-homing would interrupt it.
 func (l *leg) patience() time.Duration {
-	if l.connected && !l.out.first {
+	if l.connected && !l.out.first && !l.out.restart {
 		return patienceWhileUp * l.room.engine.opts.AnswerTimeout
 	}
 	return l.room.engine.opts.AnswerTimeout

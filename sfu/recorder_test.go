@@ -76,6 +76,8 @@ func (r *recorder) Unsupported(room, member, peer string, screen bool, kind, rea
 
 func (r *recorder) Quality(string, string, []Quality) {}
 
+func (r *recorder) Probe(string, string) {}
+
 func (r *recorder) join(ids ...string) {
 	for _, id := range ids {
 		r.engine.Join("room", id, "candidate")

@@ -239,6 +239,7 @@ func (r *room) tick(now time.Time) {
 	for _, l := range slices.Clone(r.order) {
 		l.checkDeadlines(now)
 	}
+	r.checkPaths(now)
 	for _, l := range slices.Clone(r.order) {
 		l.checkStall(now)
 	}

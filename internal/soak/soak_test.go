@@ -115,6 +115,13 @@ func (s *soak) Quality(roomID, member string, legs []sfu.Quality) {
 	}
 }
 
+// Probe implements sfu.Outbox.
+func (s *soak) Probe(roomID, member string) {
+	if c := s.client(roomID, member); c != nil {
+		c.hear(func() { c.say(func() { s.engine.Alive(roomID, member) }) })
+	}
+}
+
 func (s *soak) room(id string) *room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
