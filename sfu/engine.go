@@ -58,6 +58,9 @@ type Options struct {
 	// LostTimeout is how long a connection may be dead, restarts included, until the call is made anew; at
 	// least 6 s, default 20 s.
 	LostTimeout time.Duration
+	// MediaTimeout is how long media may not come after an answer, or no more, until both members of the call are told;
+	// default 5 s.
+	MediaTimeout time.Duration
 	// SilenceTimeout is the silence of a track, on a connection that is not
 	// silent, after which it counts as ended; default 1.5 s.
 	SilenceTimeout time.Duration
@@ -90,6 +93,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.ConnectTimeout, 30*time.Second)
 	setDefault(&o.RestartAfter, 2500*time.Millisecond)
 	setDefault(&o.LostTimeout, 20*time.Second)
+	setDefault(&o.MediaTimeout, 5*time.Second)
 	o.LostTimeout = max(o.LostTimeout, disconnectedAfter+time.Second)
 	setDefault(&o.SilenceTimeout, 1500*time.Millisecond)
 	setDefault(&o.QualityInterval, 3*time.Second)
@@ -121,6 +125,9 @@ type Outbox interface {
 	// Quality tells member how its connected legs do, all of them, once in a
 	// while. Nothing is lost when it is not passed on.
 	Quality(room, member string, legs []Quality)
+	// MediaStatus tells member what became of media of a call, once each time that it changes; the first is never ok.
+	// A member's leave or re-homing ends it too.
+	MediaStatus(room, member string, status MediaStatus)
 	// Probe asks whether the signaling of a member is alive; if it is, Engine.Alive follows.
 	Probe(room, member string)
 }
@@ -137,10 +144,11 @@ type Stats struct {
 	DataChannels, DataChannelsLost  uint64
 	LegsFailed, LegsConnected       uint64
 	UpstreamsStarted, CarrierSwitch uint64
-	UploadsMoved                    uint64 // to another leg of the publisher
-	SmallUploads                    uint64 // times a leg changed between the common and a small upload
-	SecondUploads                   uint64 // of tracks in another codec, for a viewer who cannot take the first
-	Unsupported                     uint64 // calls whose members share no codec of a kind
+	UploadsMoved                    uint64                    // to another leg of the publisher
+	SmallUploads                    uint64                    // times a leg changed between the common and a small upload
+	SecondUploads                   uint64                    // of tracks in another codec, for a viewer who cannot take the first
+	Unsupported                     uint64                    // calls whose members share no codec of a kind
+	MediaTroubles                   [len(MediaReasons)]uint64 // by MediaReasons: times that members were told so
 }
 
 // Engine is the relay. All methods may be called from any goroutine and never block,
@@ -168,6 +176,7 @@ type counters struct {
 	opened, refused, held, glares, unanswered, rehomed, refilled, late          atomic.Uint64
 	candidatesDropped, channels, channelsLost, failed, connected, ups, switches atomic.Uint64
 	seconds, unsupported, moves, smalls, restarted                              atomic.Uint64
+	troubles                                                                    [len(MediaReasons)]atomic.Uint64
 }
 
 // New makes an Engine. SetOutbox must follow before the first Join.
@@ -349,7 +358,7 @@ func (e *Engine) Stats() Stats {
 	rooms := len(e.rooms)
 	e.mu.Unlock()
 	c := &e.count
-	return Stats{
+	stats := Stats{
 		Rooms: rooms, Legs: int(c.legs.Load()),
 		LegsOpened: c.opened.Load(), LegsRefused: c.refused.Load(),
 		OffersHeld: c.held.Load(), Glares: c.glares.Load(), OffersUnanswered: c.unanswered.Load(),
@@ -360,6 +369,10 @@ func (e *Engine) Stats() Stats {
 		UpstreamsStarted: c.ups.Load(), CarrierSwitch: c.switches.Load(),
 		UploadsMoved: c.moves.Load(), SmallUploads: c.smalls.Load(), SecondUploads: c.seconds.Load(), Unsupported: c.unsupported.Load(),
 	}
+	for i := range c.troubles {
+		stats.MediaTroubles[i] = c.troubles[i].Load()
+	}
+	return stats
 }
 
 // Close ends every room and waits for their goroutines, or for ctx.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,6 +46,7 @@ type call struct {
 	states  []string
 	order   []string // "to<from kind" of everything the engine sent
 	quality map[string][]Quality
+	media   []string // of every MediaStatus
 }
 
 func newCall(t *testing.T, opts Options) *call {
@@ -131,6 +133,19 @@ func (c *call) Quality(_, member string, legs []Quality) {
 		c.quality = make(map[string][]Quality)
 	}
 	c.quality[member] = legs
+}
+
+func (c *call) MediaStatus(_, member string, s MediaStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.media = append(c.media, mediaLine(member, s))
+}
+
+// toldMedia lists what members were told of their media, in order.
+func (c *call) toldMedia() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.media)
 }
 
 // Probe finds every member's signaling alive, unless the test has cut it off.

@@ -29,6 +29,7 @@ type leg struct {
 
 	conn        *conn // nil before the first exchange and while parked
 	dropped     bool
+	failed      bool // it was given up; its members are not told that all is well
 	connected   bool // ICE and DTLS are up
 	connectedAt time.Time
 	unreachable bool // connected, but the client has not been heard of for seconds
@@ -264,6 +265,9 @@ func (r *room) drop(l *leg, reason string) {
 	r.engine.count.legs.Add(-1)
 	had := l.conn != nil
 	l.disconnect()
+	if !l.failed {
+		r.tellMedia(l.key, MediaOK, "")
+	}
 	if had {
 		l.log.Info("leg closed", "reason", reason)
 		r.state(l, "closed", reason)
