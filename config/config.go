@@ -77,6 +77,9 @@ type Relay struct {
 	AnswerTimeout      time.Duration
 	GlareTimeout       time.Duration
 	ConnectTimeout     time.Duration
+	RestartAfter       time.Duration // of not hearing of a client, until ICE is restarted
+	LostTimeout        time.Duration // of a dead connection, until its call is made anew
+	MediaTimeout       time.Duration // of no media, until both sides are told
 	Uploads            string        // once or every_leg
 	SmallUploads       string        // on or off
 	PanelPercentile    int           // 0 is the viewer with the least bandwidth

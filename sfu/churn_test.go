@@ -33,12 +33,18 @@ func (s split) Unsupported(room, member, peer string, screen bool, kind, reason 
 
 func (s split) Quality(room, member string, legs []Quality) { s.call.Quality(room, member, legs) }
 
+func (s split) MediaStatus(room, member string, status MediaStatus) {
+	s.call.MediaStatus(room, member, status)
+}
+
+func (s split) Probe(room, member string) { s.call.Probe(room, member) }
+
 func (s split) forget() {
 	s.rec.mu.Lock()
 	s.rec.said, s.rec.states, s.rec.news = nil, nil, nil
 	s.rec.mu.Unlock()
 	s.call.mu.Lock()
-	s.call.order, s.call.states = nil, nil
+	s.call.order, s.call.states, s.call.media = nil, nil, nil
 	s.call.mu.Unlock()
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 
 	"skillsage/sfu/jsep"
@@ -29,14 +30,16 @@ type conn struct {
 // newConn opens a connection for a leg. The stack's callbacks only post.
 func (l *leg) newConn(withData bool) (*conn, error) {
 	e := l.room.engine
+	c := &conn{}
 	pc, port, err := e.api.NewPeerConnection(webrtc.Configuration{
 		Certificates:                []webrtc.Certificate{e.cert},
 		AlwaysNegotiateDataChannels: withData,
-	}, media.PortOptions{Logger: l.log})
+	}, media.PortOptions{Logger: l.log, OnCheck: c.onCheck})
 	if err != nil {
 		return nil, fmt.Errorf("opening a connection: %w", err)
 	}
-	c := &conn{pc: pc, port: port, route: routing{open: e.opts.Route, port: port}}
+	c.pc, c.port = pc, port
+	c.route = routing{open: e.opts.Route, port: port}
 	c.link.watch(pc, &c.route)
 	r := l.room
 	post := func(run func()) {
@@ -47,11 +50,10 @@ func (l *leg) newConn(withData bool) (*conn, error) {
 		})
 	}
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
-		c.link.state.Store(int32(state))
 		if state == webrtc.PeerConnectionStateConnected {
 			// The callback for the pair may come later than this one.
 			if pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair(); err == nil {
-				c.route.follow(pair)
+				c.link.follow(pc, &c.route, pair)
 			}
 			c.port.SetConnected(true)
 		}
@@ -86,6 +88,35 @@ func (c *conn) close() {
 	c.port.Wait()
 }
 
+// onCheck takes note of an authentic connectivity check of the client's, and tells whether its pair is to be the selected
+// one from now on: the stack stays with a pair that has fallen silent, though a client whose address has changed is on
+// another. A controlling agent only checks the pair that is selected, so it has to be that before its address has
+// answered; but until then media, which take the route, are not sent there: a client could name any address. Called by the
+// ICE agent.
+func (c *conn) onCheck(remote ice.Candidate, pair *ice.CandidatePair) bool {
+	selected := c.link.selected.Load()
+	if selected == nil {
+		return false
+	}
+	if addressOfStack(remote) == selected.remote {
+		c.link.checks.Store(pair)
+		return false
+	}
+	if time.Since(c.heard()) < roamAfter {
+		return false
+	}
+	return pair.ResponsesReceived() > 0 || c.port.Stats().Direct
+}
+
+// heard is when anything authentic last came on the selected pair, or that pair was selected. Where there is no short
+// way, media that come by another pair count as well.
+func (c *conn) heard() time.Time {
+	if c.port.Stats().Direct {
+		return latest(c.port.LastWired(), c.link.checked())
+	}
+	return latest(c.port.LastHeard(), c.link.checked())
+}
+
 // silentFor tells that the client was heard of once, but not for this long.
 func (c *conn) silentFor(now time.Time, d time.Duration) bool {
 	heard := c.port.LastHeard()
@@ -113,7 +144,7 @@ func (c *conn) addSection(s *section) error {
 // offerFirst makes the first offer of a connection and applies it: gathering
 // starts only then.
 func (c *conn) offerFirst(added []*section, codecs map[jsep.Kind][]string) (webrtc.SessionDescription, error) {
-	desc, err := c.offerAgain(added, codecs)
+	desc, err := c.offerAgain(added, codecs, false)
 	if err != nil {
 		return desc, err
 	}
@@ -125,8 +156,9 @@ func (c *conn) offerFirst(added []*section, codecs map[jsep.Kind][]string) (webr
 }
 
 // offerAgain makes a later offer without applying it: the stack has no rollback
-// (pion/webrtc#2133), so the offer is applied only together with its answer.
-func (c *conn) offerAgain(added []*section, codecs map[jsep.Kind][]string) (webrtc.SessionDescription, error) {
+// (pion/webrtc#2133), so the offer is applied only together with its answer. One that restarts
+// ICE ends the old credentials all the same.
+func (c *conn) offerAgain(added []*section, codecs map[jsep.Kind][]string, restart bool) (webrtc.SessionDescription, error) {
 	for _, s := range added {
 		if err := c.addSection(s); err != nil {
 			return webrtc.SessionDescription{}, err
@@ -134,6 +166,12 @@ func (c *conn) offerAgain(added []*section, codecs map[jsep.Kind][]string) (webr
 	}
 	if err := c.preferCodecs(codecs); err != nil {
 		return webrtc.SessionDescription{}, err
+	}
+	if restart {
+		if _, err := c.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true}); err != nil {
+			return webrtc.SessionDescription{}, fmt.Errorf("restarting ICE: %w", err)
+		}
+		c.awaitCandidates()
 	}
 	desc, err := c.pc.CreateOffer(nil)
 	if err != nil {

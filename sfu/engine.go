@@ -56,6 +56,15 @@ type Options struct {
 	GlareTimeout time.Duration
 	// ConnectTimeout is how long ICE and DTLS may take after an answer; default 30 s.
 	ConnectTimeout time.Duration
+	// RestartAfter is how long a client may not be heard of where it has to be, until the server restarts ICE if
+	// the client's signaling is alive; default 2.5 s. Where it need not be heard of, that takes 5 s.
+	RestartAfter time.Duration
+	// LostTimeout is how long a connection may be dead, restarts included, until the call is made anew; at
+	// least 6 s, default 20 s.
+	LostTimeout time.Duration
+	// MediaTimeout is how long media may not come after an answer, or no more, until both members of the call are told;
+	// default 5 s.
+	MediaTimeout time.Duration
 	// SilenceTimeout is the silence of a track, on a connection that is not
 	// silent, after which it counts as ended; default 1.5 s.
 	SilenceTimeout time.Duration
@@ -86,6 +95,10 @@ func (o *Options) setDefaults() {
 	setDefault(&o.AnswerTimeout, 10*time.Second)
 	setDefault(&o.GlareTimeout, 1500*time.Millisecond)
 	setDefault(&o.ConnectTimeout, 30*time.Second)
+	setDefault(&o.RestartAfter, 2500*time.Millisecond)
+	setDefault(&o.LostTimeout, 20*time.Second)
+	setDefault(&o.MediaTimeout, 5*time.Second)
+	o.LostTimeout = max(o.LostTimeout, disconnectedAfter+time.Second)
 	setDefault(&o.SilenceTimeout, 1500*time.Millisecond)
 	setDefault(&o.QualityInterval, 3*time.Second)
 	if len(o.VideoCodecs) == 0 {
@@ -116,6 +129,11 @@ type Outbox interface {
 	// Quality tells member how its connected legs do, all of them, once in a
 	// while. Nothing is lost when it is not passed on.
 	Quality(room, member string, legs []Quality)
+	// MediaStatus tells member what became of media of a call, once each time that it changes; the first is never ok.
+	// A member's leave or re-homing ends it too.
+	MediaStatus(room, member string, status MediaStatus)
+	// Probe asks whether the signaling of a member is alive; if it is, Engine.Alive follows.
+	Probe(room, member string)
 }
 
 // Stats counts what an Engine does; read by Engine.Stats.
@@ -125,14 +143,16 @@ type Stats struct {
 	OffersHeld, Glares              uint64
 	OffersUnanswered                uint64
 	Rehomed, Refilled               uint64
+	ICERestarts                     uint64 // of the server's
 	LateAnswers, CandidatesDropped  uint64
 	DataChannels, DataChannelsLost  uint64
 	LegsFailed, LegsConnected       uint64
 	UpstreamsStarted, CarrierSwitch uint64
-	UploadsMoved                    uint64 // to another leg of the publisher
-	SmallUploads                    uint64 // times a leg changed between the common and a small upload
-	SecondUploads                   uint64 // of tracks in another codec, for a viewer who cannot take the first
-	Unsupported                     uint64 // calls whose members share no codec of a kind
+	UploadsMoved                    uint64                    // to another leg of the publisher
+	SmallUploads                    uint64                    // times a leg changed between the common and a small upload
+	SecondUploads                   uint64                    // of tracks in another codec, for a viewer who cannot take the first
+	Unsupported                     uint64                    // calls whose members share no codec of a kind
+	MediaTroubles                   [len(MediaReasons)]uint64 // by MediaReasons: times that members were told so
 }
 
 // Engine is the relay. All methods may be called from any goroutine and never block,
@@ -159,7 +179,8 @@ type counters struct {
 	legs                                                                        atomic.Int64
 	opened, refused, held, glares, unanswered, rehomed, refilled, late          atomic.Uint64
 	candidatesDropped, channels, channelsLost, failed, connected, ups, switches atomic.Uint64
-	seconds, unsupported, moves, smalls                                         atomic.Uint64
+	seconds, unsupported, moves, smalls, restarted                              atomic.Uint64
+	troubles                                                                    [len(MediaReasons)]atomic.Uint64
 }
 
 // New makes an Engine. SetOutbox must follow before the first Join.
@@ -186,7 +207,8 @@ func New(opts Options) (*Engine, error) {
 func newAPI(opts *Options) (*media.API, error) {
 	settings := webrtc.SettingEngine{LoggerFactory: stackLogger{opts.Logger}}
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	settings.SetICETimeouts(5*time.Second, 15*time.Second, 2*time.Second)
+	settings.SetICETimeouts(disconnectedAfter, opts.LostTimeout-disconnectedAfter, keepaliveInterval)
+	settings.SetICEMaxBindingRequests(maxChecks)
 	// The stack holds back from nominating an address that it learned from a check alone, for a second, or that a
 	// STUN server told, for half of one, in case a host candidate works too. Browsers hide their host candidates
 	// (RFC 8828), so nothing better would come; relayed ones keep their wait.
@@ -321,6 +343,13 @@ func (e *Engine) ScreenShareStatus(roomID, memberID string, sharing bool) {
 	}
 }
 
+// Alive says that the signaling of a member works at this moment: it has answered a Probe, or come back.
+func (e *Engine) Alive(roomID, memberID string) {
+	if r := e.room(roomID); r != nil {
+		_ = r.submit(func() { r.onAlive(memberID) })
+	}
+}
+
 // HasLegs tells whether a room has any leg.
 func (e *Engine) HasLegs(roomID string) bool {
 	r := e.room(roomID)
@@ -333,17 +362,21 @@ func (e *Engine) Stats() Stats {
 	rooms := len(e.rooms)
 	e.mu.Unlock()
 	c := &e.count
-	return Stats{
+	stats := Stats{
 		Rooms: rooms, Legs: int(c.legs.Load()),
 		LegsOpened: c.opened.Load(), LegsRefused: c.refused.Load(),
 		OffersHeld: c.held.Load(), Glares: c.glares.Load(), OffersUnanswered: c.unanswered.Load(),
-		Rehomed: c.rehomed.Load(), Refilled: c.refilled.Load(), LateAnswers: c.late.Load(),
+		Rehomed: c.rehomed.Load(), ICERestarts: c.restarted.Load(), Refilled: c.refilled.Load(), LateAnswers: c.late.Load(),
 		CandidatesDropped: c.candidatesDropped.Load(),
 		DataChannels:      c.channels.Load(), DataChannelsLost: c.channelsLost.Load(),
 		LegsFailed: c.failed.Load(), LegsConnected: c.connected.Load(),
 		UpstreamsStarted: c.ups.Load(), CarrierSwitch: c.switches.Load(),
 		UploadsMoved: c.moves.Load(), SmallUploads: c.smalls.Load(), SecondUploads: c.seconds.Load(), Unsupported: c.unsupported.Load(),
 	}
+	for i := range c.troubles {
+		stats.MediaTroubles[i] = c.troubles[i].Load()
+	}
+	return stats
 }
 
 // Close ends every room and waits for their goroutines, or for ctx.

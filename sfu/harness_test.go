@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media"
 	"go.uber.org/goleak"
 
+	"skillsage/internal/testkit/impair"
 	"skillsage/internal/testkit/page"
 	"skillsage/network"
 )
@@ -36,12 +39,14 @@ func TestMain(m *testing.M) {
 type call struct {
 	t      *testing.T
 	engine *Engine
+	port   *network.Port
 
 	mu      sync.Mutex
 	clients map[string]*client
 	states  []string
 	order   []string // "to<from kind" of everything the engine sent
 	quality map[string][]Quality
+	media   []string // of every MediaStatus
 }
 
 func newCall(t *testing.T, opts Options) *call {
@@ -61,7 +66,7 @@ func newCall(t *testing.T, opts Options) *call {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &call{t: t, engine: engine, clients: make(map[string]*client)}
+	c := &call{t: t, engine: engine, port: port, clients: make(map[string]*client)}
 	engine.SetOutbox(c)
 	t.Cleanup(func() {
 		c.mu.Lock()
@@ -130,6 +135,29 @@ func (c *call) Quality(_, member string, legs []Quality) {
 	c.quality[member] = legs
 }
 
+func (c *call) MediaStatus(_, member string, s MediaStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.media = append(c.media, mediaLine(member, s))
+}
+
+// toldMedia lists what members were told of their media, in order.
+func (c *call) toldMedia() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.media)
+}
+
+// Probe finds every member's signaling alive, unless the test has cut it off.
+func (c *call) Probe(room, member string) {
+	c.mu.Lock()
+	p := c.clients[member]
+	c.mu.Unlock()
+	if p != nil && !p.cutOff.Load() {
+		c.engine.Alive(room, member)
+	}
+}
+
 func (c *call) sent() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,8 +195,10 @@ type client struct {
 	inbox      chan message
 	done       chan struct{}
 	wg         sync.WaitGroup
-	silent     atomic.Bool // never answers
-	unanswered chan string // what it got while silent
+	silent     atomic.Bool  // never answers
+	cutOff     atomic.Bool  // its signaling does not pass
+	link       *impair.Link // static: the line to the server's media, nil for none of its own
+	unanswered chan string  // what it got while silent
 	stream     string
 	screen     atomic.Value // string: the stream id of the share that is on
 	video      []string     // static: the video codecs it has, best first; nil: the stack's own, and it sends VP8
@@ -183,8 +213,13 @@ type client struct {
 }
 
 func (c *call) join(id, role string, video ...string) *client {
+	return c.joinThrough(nil, id, role, video...)
+}
+
+// joinThrough is join with a line of the client's own.
+func (c *call) joinThrough(link *impair.Link, id, role string, video ...string) *client {
 	p := &client{
-		call: c, id: id, role: role, stream: "camera-" + id, video: video, mimes: make(map[string]string),
+		call: c, id: id, role: role, link: link, stream: "camera-" + id, video: video, mimes: make(map[string]string),
 		inbox: make(chan message, 1024), unanswered: make(chan string, 16), done: make(chan struct{}),
 		pcs: make(map[clientKey]*webrtc.PeerConnection), received: make(map[string]*atomic.Uint64), streams: make(map[string]bool),
 		wanted: make(map[*webrtc.PeerConnection]map[string]bool),
@@ -195,6 +230,38 @@ func (c *call) join(id, role string, video ...string) *client {
 	p.wg.Go(p.run)
 	c.engine.Join("room", id, role)
 	return p
+}
+
+// line opens a line to the call's media port.
+func (c *call) line() *impair.Link {
+	c.t.Helper()
+	link, err := impair.New(impair.Options{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Target: c.port.Addresses()[0]})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = link.Close() })
+	return link
+}
+
+var (
+	candidateLine = regexp.MustCompile(`a=candidate:[^\r\n]*\r?\n`)
+	candidatePort = regexp.MustCompile(`(a=candidate:\S+ \d+ \w+ \d+ \S+) \d+ typ`)
+)
+
+// toServer hides the addresses of a client with a line, which must be reached through that alone.
+func (p *client) toServer(sdp string) string {
+	if p.link == nil {
+		return sdp
+	}
+	return candidateLine.ReplaceAllString(sdp, "")
+}
+
+// toClient puts the client's line in the place of the server.
+func (p *client) toClient(sdp string) string {
+	if p.link == nil {
+		return sdp
+	}
+	return candidatePort.ReplaceAllString(sdp, fmt.Sprintf("${1} %d typ", p.link.Addr().Port()))
 }
 
 func (p *client) leave() {
@@ -271,7 +338,7 @@ func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
 	p.pcs[key] = pc
 	p.mu.Unlock()
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
-		if c != nil {
+		if c != nil && p.link == nil {
 			raw, _ := json.Marshal(c.ToJSON())
 			_ = p.call.engine.Candidate("room", p.id, key.peer, key.screen, raw)
 		}
@@ -380,7 +447,7 @@ func (p *client) offerOn(key clientKey, tracks bool) {
 		err = pc.SetLocalDescription(desc)
 	}
 	if err == nil {
-		err = p.call.engine.Signal("room", p.id, key.peer, key.screen, "offer", desc.SDP, nil)
+		err = p.call.engine.Signal("room", p.id, key.peer, key.screen, "offer", p.toServer(desc.SDP), nil)
 	}
 	if err != nil {
 		p.call.t.Errorf("%s offers to %s: %v", p.id, key.peer, err)
@@ -395,7 +462,7 @@ func (p *client) onOffer(m message) {
 	if screen, _ := p.screen.Load().(string); fresh && m.screen && screen != "" {
 		p.addTracks(pc, screen, "video")
 	}
-	err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: page.Alive(m.sdp)})
+	err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: page.Alive(p.toClient(m.sdp))})
 	var desc webrtc.SessionDescription
 	if err == nil {
 		desc, err = pc.CreateAnswer(nil)
@@ -408,7 +475,7 @@ func (p *client) onOffer(m message) {
 		text, err = p.obey(pc, m.sdp, text)
 	}
 	if err == nil {
-		err = p.call.engine.Signal("room", p.id, m.from, m.screen, "answer", text, nil)
+		err = p.call.engine.Signal("room", p.id, m.from, m.screen, "answer", p.toServer(text), nil)
 	}
 	if err != nil {
 		p.call.t.Logf("%s answers %s: %v", p.id, m.from, err)
@@ -422,7 +489,7 @@ func (p *client) onAnswer(m message) {
 	if pc == nil {
 		return
 	}
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: page.Alive(m.sdp)}); err != nil {
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: page.Alive(p.toClient(m.sdp))}); err != nil {
 		p.call.t.Logf("%s takes the answer of %s: %v", p.id, m.from, err)
 		return
 	}

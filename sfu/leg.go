@@ -29,6 +29,7 @@ type leg struct {
 
 	conn        *conn // nil before the first exchange and while parked
 	dropped     bool
+	failed      bool // it was given up; its members are not told that all is well
 	connected   bool // ICE and DTLS are up
 	connectedAt time.Time
 	unreachable bool // connected, but the client has not been heard of for seconds
@@ -49,15 +50,18 @@ type leg struct {
 	clientOffered bool                       // the client, not the server, opened this leg
 
 	// What the server says.
-	out       *offer            // the one offer without an answer
-	withdrawn *offer            // the last one that was taken back
-	answer    *jsep.Description // taken, waiting for the stack
-	wantFirst bool              // the server must open this leg
-	wantOffer bool              // a re-offer is asked for, whatever has changed
-	wantData  bool              // a data channel section is needed
-	ask       []jsep.Kind       // sections to add so that the client can attach new tracks
-	parked    bool              // given up until a late answer shows that somebody is there
-	restarts  int               // times the server has opened it again
+	out         *offer            // the one offer without an answer
+	withdrawn   *offer            // the last one that was taken back
+	answer      *jsep.Description // taken, waiting for the stack
+	wantFirst   bool              // the server must open this leg
+	wantRestart bool              // the next offer is to restart ICE
+	wantOffer   bool              // a re-offer is asked for, whatever has changed
+	wantData    bool              // a data channel section is needed
+	ask         []jsep.Kind       // sections to add so that the client can attach new tracks
+	parked      bool              // given up until a late answer shows that somebody is there
+	restarts    int               // times the server has opened it again
+	proving     bool              // an address is being asked about
+	restart     restarting        // of ICE
 
 	busy          bool // an operation on the stack is running
 	rolledBack    bool // the client took back an offer of its own for the server's first
@@ -115,12 +119,13 @@ type section struct {
 
 // offer is a server's offer that waits for its answer.
 type offer struct {
-	first  bool // already applied to the stack, with a connection of its own
-	desc   webrtc.SessionDescription
-	locals map[string]jsep.Local
-	off    map[string]bool // mids of the uploads that it keeps off
-	layout []string
-	sent   time.Time
+	first   bool // already applied to the stack, with a connection of its own
+	restart bool // the stack has given up its old ICE credentials for those in it
+	desc    webrtc.SessionDescription
+	locals  map[string]jsep.Local
+	off     map[string]bool // mids of the uploads that it keeps off
+	layout  []string
+	sent    time.Time
 }
 
 func newLeg(r *room, client, peer *member, key legKey) *leg {
@@ -260,6 +265,9 @@ func (r *room) drop(l *leg, reason string) {
 	r.engine.count.legs.Add(-1)
 	had := l.conn != nil
 	l.disconnect()
+	if !l.failed {
+		r.tellMedia(l.key, MediaOK, "")
+	}
 	if had {
 		l.log.Info("leg closed", "reason", reason)
 		r.state(l, "closed", reason)
@@ -289,7 +297,8 @@ func (l *leg) disconnect() {
 	l.release()
 	l.applied = nil
 	l.candidatesAdded = 0
-	l.ask, l.wantOffer = nil, false
+	l.ask, l.wantOffer, l.wantRestart = nil, false, false
+	l.restart = restarting{}
 	l.refill = refill{}
 	l.early = false
 	l.dead, l.asked = nil, nil

@@ -8,11 +8,12 @@ import (
 	"skillsage/sfu/media"
 )
 
-// Re-homing, the last resort, is bounded: a pair that cannot be helped by it is left alone.
+// Re-homing, the last resort, is bounded: a pair that cannot be helped by it is left alone for a while.
 const (
-	maxRehomes   = 3
-	rehomeMemory = 2 * time.Minute
-	maxRestarts  = 3
+	maxRehomes    = 3
+	rehomeMemory  = 2 * time.Minute
+	rehomeLongest = 10 * time.Minute // between two attempts, which come twice as late each time
+	maxRestarts   = 3
 
 	patienceWhileUp = 3 // times AnswerTimeout, where media goes on meanwhile
 )
@@ -28,6 +29,10 @@ const (
 type rehoming struct {
 	count int
 	last  time.Time
+	due   time.Time // for the next attempt with a pair that was left alone; zero: it was not
+	pause time.Duration
+
+	offerer, answerer string // who called, and who was called
 }
 
 // onState follows the connection of a leg.
@@ -68,43 +73,86 @@ func (l *leg) fail(reason string) {
 	r.engine.count.failed.Add(1)
 	l.log.Info("leg failed", "reason", reason)
 	r.state(l, "failed", reason)
+	l.failed = !l.key.screen // a share is offered again by itself
+	l.startOver(reason)
+}
+
+// startOver gives a leg up: a share's viewer is offered another one, a call is made anew.
+func (l *leg) startOver(reason string) {
 	if l.key.screen {
-		r.drop(l, reason)
+		l.room.drop(l, reason)
 		return
 	}
-	r.rehome(l, reason)
+	l.room.rehome(l, reason)
 }
 
 // rehome ends all legs between two members and has their clients call anew.
 func (r *room) rehome(l *leg, reason string) {
-	a, b := l.key.client, l.key.peer
-	pair := [2]string{min(a, b), max(a, b)}
+	pair := pairOf(l.key.client, l.key.peer)
 	h := r.rehomes[pair]
 	if h == nil {
 		h = &rehoming{}
 		r.rehomes[pair] = h
 	}
-	if now := time.Now(); now.Sub(h.last) > rehomeMemory {
-		h.count = 0
+	now := time.Now()
+	if now.Sub(h.last) > rehomeMemory {
+		*h = rehoming{}
 	}
+	h.offerer, h.answerer = r.offerer(l)
 	if h.count >= maxRehomes {
+		if h.due.IsZero() { // else for the other half of the call
+			h.pause = min(max(2*h.pause, rehomeMemory), rehomeLongest)
+			h.due = now.Add(h.pause)
+		}
+		l.failed = true
 		r.drop(l, reason)
 		return
 	}
 	h.count++
-	h.last = time.Now()
-	offerer, answerer := r.offerer(l)
+	r.callAnew(h, now, reason)
+}
+
+// retryRehomes has those call anew, once in a while, who were left alone without a connection: their network may have
+// changed, and their clients do not know of anything that they could do.
+func (r *room) retryRehomes(now time.Time) {
+	for _, h := range r.rehomes {
+		if h.due.IsZero() || now.Before(h.due) {
+			continue
+		}
+		h.due = time.Time{}
+		if l := r.legs[legKey{h.offerer, h.answerer, false}]; l == nil || !l.connected {
+			r.callAnew(h, now, "another attempt")
+		}
+	}
+}
+
+// waits tells whether a deadline is to be looked at although there may be no leg.
+func (r *room) waits() bool {
+	for _, h := range r.rehomes {
+		if !h.due.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *room) callAnew(h *rehoming, now time.Time, reason string) {
+	h.last = now
+	a, b := h.offerer, h.answerer
 	for _, key := range []legKey{{a, b, false}, {b, a, false}, {a, b, true}, {b, a, true}} {
 		if other := r.legs[key]; other != nil {
 			r.drop(other, reason)
 		}
+		delete(r.troubles, key)
 	}
 	r.engine.count.rehomed.Add(1)
-	r.log.Info("call re-homed", "member", offerer, "peer", answerer, "reason", reason)
+	r.log.Info("call re-homed", "member", a, "peer", b, "reason", reason)
 	if r.engine.outbox != nil {
-		r.engine.outbox.State(r.id, offerer, answerer, false, "rehome", reason)
+		r.engine.outbox.State(r.id, a, b, false, "rehome", reason)
 	}
 }
+
+func pairOf(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
 
 // offerer tells who called in a pair: its client will call again.
 func (r *room) offerer(l *leg) (offerer, answerer string) {
@@ -151,11 +199,7 @@ func (l *leg) checkDeadlines(now time.Time) {
 			return
 		case l.client.proven && l.held == nil && waited > l.patience():
 			l.room.engine.count.unanswered.Add(1)
-			if l.key.screen {
-				l.room.drop(l, "offer not answered")
-			} else {
-				l.room.rehome(l, "offer not answered")
-			}
+			l.startOver("offer not answered")
 			return
 		}
 	}
@@ -174,7 +218,7 @@ func (l *leg) checkDeadlines(now time.Time) {
 // patience is how long a proven member may take to answer the open offer: longer
 // where the call goes on meanwhile, because re-homing would interrupt it.
 func (l *leg) patience() time.Duration {
-	if l.connected && !l.out.first {
+	if l.connected && !l.out.first && !l.out.restart {
 		return patienceWhileUp * l.room.engine.opts.AnswerTimeout
 	}
 	return l.room.engine.opts.AnswerTimeout

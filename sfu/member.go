@@ -23,6 +23,9 @@ type member struct {
 	polite   bool // it rolls its own offers back when the server's cross them
 	offering *leg // holds the single slot of a member that is not proven
 
+	alive  time.Time // when its signaling was last found to work
+	probed time.Time // when that was last asked
+
 	sharing    shareStatus
 	shareSince time.Time // a picture of the share has been published since
 	shareLost  time.Time // none is published any more since

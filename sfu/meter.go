@@ -223,7 +223,7 @@ func (l *leg) measure(now time.Time, t *Totals) {
 		}
 	})
 	if l.connected {
-		m.grade(l.conn.link.unreachable())
+		m.grade(l.lost(now))
 		m.observe(t)
 	}
 }

@@ -33,7 +33,7 @@ func (r *room) onOffer(key legKey, desc *jsep.Description) {
 	}
 	l.held, l.heldSince = desc, time.Now()
 	l.parked = false
-	l.client.proven = true
+	l.client.proven, l.client.alive = true, l.heldSince
 	l.client.learn(desc, l.applied == nil || l.applied.Fingerprint != desc.Fingerprint)
 	for _, c := range desc.Candidates {
 		l.takeInlineCandidate(c, desc.Ufrag)
@@ -58,7 +58,7 @@ func (r *room) onAnswer(key legKey, desc *jsep.Description) {
 	if l == nil || len(desc.Sections) == 0 {
 		return
 	}
-	l.client.proven = true
+	l.client.proven, l.client.alive = true, time.Now()
 	if l.out == nil {
 		r.engine.count.late.Add(1)
 		l.answeredLate(desc)
@@ -158,6 +158,11 @@ func (l *leg) advanceHeld() {
 		}
 		l.out, l.withdrawn = nil, withdrawn
 		l.release()
+		if withdrawn.restart && l.applied != nil && l.applied.Ufrag == l.held.Ufrag {
+			// An answer cannot restart ICE alone (RFC 8839 section 4.4.2), and the stack has no way back.
+			l.startOver("an offer crossed an ICE restart")
+			return
+		}
 	}
 	if l.mayAnswer() {
 		l.makeAnswer()
@@ -196,7 +201,7 @@ func (l *leg) needsOffer() bool {
 	if !l.established {
 		return false
 	}
-	if l.wantOffer || len(l.ask) > 0 || l.turnsUpload(time.Now()) {
+	if l.wantOffer || l.wantRestart || len(l.ask) > 0 || l.turnsUpload(time.Now()) {
 		return true
 	}
 	wanted := l.wanted()
@@ -260,8 +265,14 @@ func (l *leg) makeOffer() {
 	}
 	off := l.off(locals)
 	codecs := l.offeredCodecs(added)
-	withData := l.wantData
-	l.wantFirst, l.wantOffer, l.ask = false, false, nil
+	withData, restart := l.wantData, l.wantRestart && !first
+	l.wantFirst, l.wantOffer, l.wantRestart, l.ask = false, false, false, nil
+	if restart {
+		now := time.Now()
+		l.log.Info("ICE restarted", "silent", now.Sub(l.conn.heard()).Round(time.Millisecond), "before", l.restart.tries)
+		l.restart.begun(now)
+		l.room.engine.count.restarted.Add(1)
+	}
 	if !l.client.proven {
 		l.client.offering = l
 	}
@@ -270,13 +281,13 @@ func (l *leg) makeOffer() {
 	}
 	c := l.conn
 	l.start(func() func() {
-		out := &offer{first: first, locals: locals, off: off}
+		out := &offer{first: first, restart: restart, locals: locals, off: off}
 		var text string
 		var err error
 		if first {
 			out.desc, err = c.offerFirst(added, codecs)
 		} else {
-			out.desc, err = c.offerAgain(added, codecs)
+			out.desc, err = c.offerAgain(added, codecs, restart)
 		}
 		if err == nil {
 			text, err = jsep.Rewrite(out.desc.SDP, decision(locals), l.room.engine.candidates())
@@ -413,6 +424,9 @@ func (l *leg) makeAnswer() {
 			l.sections = append(l.sections, added...)
 			if l.held == desc {
 				l.held = nil
+			}
+			if l.connected && l.applied.Ufrag != desc.Ufrag {
+				l.restart.begun(time.Now()) // the client did it
 			}
 			l.complete(desc, locals, nil)
 			l.room.send(l, "answer", answer)

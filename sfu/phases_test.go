@@ -110,6 +110,23 @@ func TestNeverConnecting(t *testing.T) {
 	if n := r.engine.Stats().Rehomed; n != maxRehomes {
 		t.Errorf("made anew %d times, at most %d", n, maxRehomes)
 	}
+	// For a while.
+	within(t, r.engine, func(room *room) {
+		h := room.rehomes[pairOf("R", "C")]
+		if h == nil || time.Until(h.due) < rehomeMemory/2 {
+			t.Fatalf("no further attempt is due: %+v", h)
+		}
+		h.due = time.Now()
+	})
+	r.eventually("made anew once more", func() bool { return r.engine.Stats().Rehomed == maxRehomes+1 })
+	call()
+	r.eventually("failed again", func() bool { return r.engine.Stats().LegsFailed > maxRehomes+1 })
+	r.eventually("legs end", func() bool { return r.engine.Stats().Legs == 0 })
+	within(t, r.engine, func(room *room) {
+		if h := room.rehomes[pairOf("R", "C")]; time.Until(h.due) < rehomeMemory {
+			t.Errorf("the next attempt is due in %v", time.Until(h.due))
+		}
+	})
 	// The caller is the one that is told to call again, after its legs were closed.
 	news := r.allNews()
 	i := slices.Index(news, "rehome R>C")

@@ -23,6 +23,7 @@ type recorder struct {
 	said   []said   // guarded by mu: every description, in order
 	states []string // guarded by mu: "state member>peer reason"
 	news   []string // guarded by mu: descriptions and states in one order
+	media  []string // guarded by mu: every MediaStatus
 }
 
 type said struct {
@@ -75,6 +76,31 @@ func (r *recorder) Unsupported(room, member, peer string, screen bool, kind, rea
 }
 
 func (r *recorder) Quality(string, string, []Quality) {}
+
+func (r *recorder) MediaStatus(_, member string, s MediaStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.media = append(r.media, mediaLine(member, s))
+}
+
+func mediaLine(member string, s MediaStatus) string {
+	whose := s.Peer
+	if s.Own {
+		whose = "own, to " + s.Peer
+	}
+	if s.Screen {
+		whose += ", screen"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s is told of %s: %s %s", member, whose, s.State, s.Reason))
+}
+
+func (r *recorder) toldMedia() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.media)
+}
+
+func (r *recorder) Probe(string, string) {}
 
 func (r *recorder) join(ids ...string) {
 	for _, id := range ids {

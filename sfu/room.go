@@ -51,6 +51,7 @@ type room struct {
 	order       []*leg                               // the same, oldest first
 	early       map[legKey][]webrtc.ICECandidateInit // candidates without an offer yet
 	rehomes     map[[2]string]*rehoming
+	troubles    map[legKey]trouble      // what both members of a call were told of the media of one
 	viewers     map[legKey]int          // times a running share was offered to a viewer that was not called
 	unsupported map[unsupportedKey]bool // what both members of a call were told
 	adapted     time.Time
@@ -68,6 +69,7 @@ func newRoom(e *Engine, id string) *room {
 		legs:        make(map[legKey]*leg),
 		early:       make(map[legKey][]webrtc.ICECandidateInit),
 		rehomes:     make(map[[2]string]*rehoming),
+		troubles:    make(map[legKey]trouble),
 		viewers:     make(map[legKey]int),
 		unsupported: make(map[unsupportedKey]bool),
 	}
@@ -97,7 +99,7 @@ func (r *room) run() {
 			r.tick(now)
 			ticker.Reset(untilTick(time.Now(), shift))
 		}
-		if want := len(r.legs) > 0; want != ticking {
+		if want := len(r.legs) > 0 || r.waits(); want != ticking {
 			ticking = want
 			if want {
 				ticker.Reset(untilTick(time.Now(), shift))
@@ -160,6 +162,11 @@ func (r *room) leave(id string) {
 	for key := range r.early {
 		if key.client == id || key.peer == id {
 			delete(r.early, key)
+		}
+	}
+	for key := range r.troubles {
+		if key.client == id || key.peer == id {
+			delete(r.troubles, key)
 		}
 	}
 	for key := range r.viewers {
@@ -236,11 +243,14 @@ func (r *room) settle() {
 
 // tick looks at the deadlines.
 func (r *room) tick(now time.Time) {
+	r.retryRehomes(now)
 	for _, l := range slices.Clone(r.order) {
 		l.checkDeadlines(now)
 	}
+	r.checkPaths(now)
 	for _, l := range slices.Clone(r.order) {
 		l.checkStall(now)
+		l.checkMedia(now)
 	}
 	r.adapt(now)
 	r.settle()

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 
 	"skillsage/sfu/media"
@@ -64,6 +65,15 @@ func (r *routing) close() {
 		r.route.Close()
 		r.route = nil
 	}
+}
+
+// addressOfStack is addressOf for a candidate of the ICE agent's; not valid if it has no IP address.
+func addressOfStack(c ice.Candidate) netip.AddrPort {
+	addr, err := netip.ParseAddr(c.Address())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(addr.Unmap(), uint16(c.Port()))
 }
 
 func addressOf(c *webrtc.ICECandidate) (netip.AddrPort, error) {

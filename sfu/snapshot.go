@@ -191,11 +191,11 @@ func (m *member) snapshot(s *source, now time.Time, viewers int) PublishedSource
 	return p
 }
 
-func (l *leg) state() string {
+func (l *leg) state(now time.Time) string {
 	switch {
 	case l.parked:
 		return LegParked
-	case l.connected && l.conn.link.unreachable():
+	case l.lost(now):
 		return LegLost
 	case l.connected:
 		return LegConnected
@@ -208,7 +208,7 @@ func (l *leg) state() string {
 func (l *leg) snapshot(now time.Time, owners map[*media.Source]owner, viewers map[*media.Source]int) LegStats {
 	f := &l.meter.now
 	stats := LegStats{
-		Peer: l.key.peer, Screen: l.key.screen, State: l.state(), Receives: []UpstreamStats{}, Sends: []FeedStats{},
+		Peer: l.key.peer, Screen: l.key.screen, State: l.state(now), Receives: []UpstreamStats{}, Sends: []FeedStats{},
 	}
 	if l.connected {
 		path := l.conn.link.path.Load()

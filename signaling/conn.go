@@ -152,8 +152,9 @@ func (c *conn) suspend() {
 	}
 }
 
-// resume makes a member again of one whose place was given away while its connection was broken: its client believes
-// that it never left, and will not ask, but the others have closed their connections to it.
+// resume has the relay told that a member is back, and makes one again of a member whose place was given away while its
+// connection was broken: its client believes that it never left, and will not ask, but the others have closed their
+// connections to it.
 func (c *conn) resume() {
 	m := c.member.Load()
 	if m == nil || !m.room.resume(m) {

@@ -4,7 +4,7 @@ import "skillsage/signaling/socketio"
 
 // Relay is what a room needs of a media server that ends the members' peer connections itself. It is given to the
 // Server with SetRelay; a room in relay mode tells it everything that its members say about media, and the relay
-// answers through Server.Send, Server.State, Server.Unsupported and Server.Quality.
+// answers through Server.Send, Server.State, Server.Unsupported, Server.Quality, Server.MediaStatus and Server.Probe.
 //
 // No method may block or wait for a lock that is held during a call of Send or State: the calls come from whichever
 // goroutine is handing out the room's messages, and that may be the one that just called Send. The calls of one room
@@ -25,6 +25,9 @@ type Relay interface {
 	Candidate(room, from, to string, screen bool, candidate []byte) error
 
 	ScreenShareStatus(room, member string, sharing bool)
+
+	// Alive says that the member's client has just been heard of: after a Server.Probe, or because it has come back.
+	Alive(room, member string)
 
 	// HasLegs tells whether any peer connection of the room is alive.
 	HasLegs(room string) bool
@@ -112,6 +115,28 @@ func (s *Server) Unsupported(room, member, peer string, screen bool, kind, reaso
 		s.stats.drop(dropNoMember)
 	}
 	r.deliverLocked()
+}
+
+// Probe asks a member's client for a sign of life; if there is one, the relay is told by Alive. It never blocks and may be
+// called from any goroutine.
+func (s *Server) Probe(room, member string) {
+	r := s.rooms.find(room)
+	if r == nil {
+		s.stats.drop(dropNoRoom)
+		return
+	}
+	r.mu.Lock()
+	m := r.members[member]
+	r.mu.Unlock()
+	if m == nil {
+		s.stats.drop(dropNoMember)
+		return
+	}
+	m.conn.socket.Ping(func() {
+		r.mu.Lock()
+		r.aliveLocked(m)
+		r.deliverLocked()
+	})
 }
 
 func (s *Server) rehome(room, offerer, answerer, reason string) {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"skillsage/internal/testkit/sioclient"
 )
 
 // recorder stands where the media server does and writes down what it is told: these tests are about the boundary.
@@ -75,6 +77,8 @@ func (r *recorder) Candidate(room, from, to string, screen bool, candidate []byt
 func (r *recorder) ScreenShareStatus(room, member string, sharing bool) {
 	r.note("status %s %s %v", room, member, sharing)
 }
+
+func (r *recorder) Alive(room, member string) { r.note("alive %s %s", room, member) }
 
 func (r *recorder) HasLegs(string) bool {
 	r.mu.Lock()
@@ -404,4 +408,62 @@ func TestModeIsFixedByTheFirstCall(t *testing.T) {
 	}
 	r.fence("iv", a, a)
 	r.wantCalls(relay, told...)
+}
+
+// TestProbe: the relay hears of a client that lives, and of nobody else.
+func TestProbe(t *testing.T) {
+	for _, transport := range []string{sioclient.WebSocket, sioclient.Polling} {
+		t.Run(transport, func(t *testing.T) {
+			relay := &recorder{}
+			options := withGrace(time.Minute)
+			options.Mode = ModeRelay
+			r := start(t, options, relay)
+			a := r.join("iv", "recruiter", sioclient.Options{Transport: transport})
+			mute := r.join("iv", "candidate")
+			joins := []string{"join iv " + a.ID() + " recruiter", "join iv " + mute.ID() + " candidate"}
+			mute.Mute()
+			r.server.Probe("iv", mute.ID())
+			r.server.Probe("iv", "gone")
+			r.server.Probe("no room", a.ID())
+			r.server.Probe("iv", a.ID())
+			r.wantCalls(relay, append(joins, "alive iv "+a.ID())...)
+
+			// A client that is away is asked nothing; it tells by coming back.
+			recovery := a.Recovery()
+			a.Abort()
+			r.eventually("suspended", func() bool { return r.server.Stats().SocketIO.Suspended == 1 })
+			r.server.Probe("iv", a.ID())
+			back := r.dial(sioclient.Options{Transport: transport, Recover: recovery})
+			if back.ID() != a.ID() {
+				t.Fatal("not recovered")
+			}
+			r.fence("iv", back, back)
+			r.wantCalls(relay, append(joins, "alive iv "+a.ID(), "alive iv "+a.ID())...)
+		})
+	}
+}
+
+// TestProbeOfOneWhoLeaves: the relay hears nothing more of a member after its leave.
+func TestProbeOfOneWhoLeaves(t *testing.T) {
+	relay := &recorder{}
+	r := start(t, Options{Mode: ModeRelay}, relay)
+	a, b := r.join("iv", "recruiter"), r.join("iv", "candidate")
+	A, B := a.ID(), b.ID()
+	for range 20 {
+		r.server.Probe("iv", B)
+	}
+	r.emit(b, "join-room", map[string]any{"interviewId": "other", "userRole": "candidate"})
+	r.wait(a, "user-left")
+	r.server.Probe("iv", B)
+	r.server.Probe("other", B)
+	r.wait(b, "code-state")
+	r.eventually("heard of in the other room", func() bool { return slices.Contains(relay.calls(), "alive other "+B) })
+	calls := relay.calls()
+	left := slices.Index(calls, "leave iv "+B)
+	if left < 0 || slices.Contains(calls[left:], "alive iv "+B) {
+		t.Errorf("the relay was told\n%s", strings.Join(calls, "\n"))
+	}
+	if slices.Contains(calls, "alive iv "+A) {
+		t.Error("heard of somebody who was not asked")
+	}
 }

@@ -207,7 +207,8 @@ func (r *room) setModeLocked(mode Mode) {
 	}
 }
 
-// suspend notes that m's connection has broken; resume, that its client is back on the same socket.
+// suspend notes that m's connection has broken; resume, that its client is back on the same socket, and whether its place
+// has been given away.
 func (r *room) suspend(m *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -217,9 +218,19 @@ func (r *room) suspend(m *member) {
 
 func (r *room) resume(m *member) (gone bool) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	m.suspended = 0
-	return m.gone
+	gone = m.gone
+	r.aliveLocked(m)
+	r.deliverLocked()
+	return gone
+}
+
+// aliveLocked tells the relay that a member's client has been heard of.
+func (r *room) aliveLocked(m *member) {
+	if r.mode == ModeRelay && !m.gone {
+		relay := r.server.relay
+		r.postCall(func() { relay.Alive(r.id, m.id) })
+	}
 }
 
 // encodeUsers makes room-users: an object keyed by socket id. Ids and roles are the server's own words and need no

@@ -5,7 +5,8 @@
 // {"taps":["near","far"]}, and takes a request in each line of its standard input:
 // {"id":1,"up":{"loss":0.05,"delayMs":100},"down":{"rate":500000}}. `up` is towards the server, or from the first
 // device to the second. A direction that is named is set anew, with zeros for what is left out; one that is not
-// named stays. Each request is answered by a line with its id and the counters of both directions, or with an error.
+// named stays. "rebind":true gives every client of -target another port towards the server, as a NAT does that has lost
+// its mappings. Each request is answered by a line with its id and the counters of both directions, or with an error.
 // It ends with its standard input.
 package main
 
@@ -47,9 +48,10 @@ func (d direction) settings() impair.Settings {
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
 
 type request struct {
-	ID   int        `json:"id"`
-	Up   *direction `json:"up"`
-	Down *direction `json:"down"`
+	ID     int        `json:"id"`
+	Up     *direction `json:"up"`
+	Down   *direction `json:"down"`
+	Rebind bool       `json:"rebind"`
 }
 
 type reply struct {
@@ -170,9 +172,16 @@ func serve(n network, line []byte) reply {
 			return reply{ID: r.ID, Error: err.Error()}
 		}
 	}
+	link, isLink := n.(*impair.Link)
+	if r.Rebind {
+		if !isLink {
+			return reply{ID: r.ID, Error: "rebind: only with -target"}
+		}
+		link.Rebind()
+	}
 	up, down := n.Counters()
 	answer := reply{ID: r.ID, Up: &up, Down: &down}
-	if link, ok := n.(*impair.Link); ok {
+	if isLink {
 		answer.Clients = link.Clients()
 	}
 	return answer

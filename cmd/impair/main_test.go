@@ -64,14 +64,27 @@ func TestLines(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	send()
-	buffer := make([]byte, 16)
-	_ = server.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if n, _, err := server.ReadFromUDP(buffer); err != nil || string(buffer[:n]) != "hello" {
-		t.Fatalf("the server got %q, %v", buffer[:n], err)
+	received := func() (port int) {
+		t.Helper()
+		buffer := make([]byte, 16)
+		_ = server.SetReadDeadline(time.Now().Add(20 * time.Second))
+		n, from, err := server.ReadFromUDP(buffer)
+		if err != nil || string(buffer[:n]) != "hello" {
+			t.Fatalf("the server got %q, %v", buffer[:n], err)
+		}
+		return from.Port
 	}
+	send()
+	first := received()
 
-	if r := ask(`{"id":1,"up":{"loss":1}}`); r.ID != 1 || r.Error != "" || r.Up == nil || r.Up.Packets != 1 || r.Clients != 1 {
+	if r := ask(`{"id":1,"rebind":true}`); r.Error != "" || r.Clients != 1 {
+		t.Fatalf("%+v", r)
+	}
+	send()
+	if port := received(); port == first {
+		t.Errorf("the client still comes from port %d", port)
+	}
+	if r := ask(`{"id":1,"up":{"loss":1}}`); r.ID != 1 || r.Error != "" || r.Up == nil || r.Up.Packets != 2 || r.Clients != 1 {
 		t.Fatalf("%+v", r)
 	}
 	send()

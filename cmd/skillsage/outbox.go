@@ -18,6 +18,12 @@ func (o outbox) Quality(room, member string, legs []sfu.Quality) {
 	o.Server.Quality(room, member, connections)
 }
 
+func (o outbox) MediaStatus(room, member string, s sfu.MediaStatus) {
+	o.Server.MediaStatus(room, member, signaling.MediaStatus{
+		UserID: s.Peer, IsScreenShare: s.Screen, Own: s.Own, State: string(s.State), Reason: string(s.Reason),
+	})
+}
+
 func connectionQuality(q *sfu.Quality) signaling.ConnectionQuality {
 	c := signaling.ConnectionQuality{
 		UserID: q.Peer, IsScreenShare: q.Screen, Quality: string(q.Level),

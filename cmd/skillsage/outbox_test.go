@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +27,20 @@ func TestConnectionQuality(t *testing.T) {
 		got, err := json.Marshal(connectionQuality(&c.q))
 		if err != nil || string(got) != c.want {
 			t.Errorf("%s, %v\nwant %s", got, err, c.want)
+		}
+	}
+}
+
+func TestMediaReasonsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, why := range sfu.MediaReasons {
+		for _, word := range []string{string(why.State), string(why.Reason)} {
+			if !strings.Contains(string(text), "`"+word+"`") {
+				t.Errorf("%s is not in the protocol's description", word)
+			}
 		}
 	}
 }

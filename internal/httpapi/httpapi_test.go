@@ -144,7 +144,7 @@ func TestMetrics(t *testing.T) {
 		signaling: signaling.Stats{Rooms: 2, Joined: 7, Refused: map[string]uint64{"room-full": 3}, SocketIO: socketio.Stats{
 			Sockets: 5, Engine: engineio.Stats{Closed: map[engineio.Reason]uint64{"ping timeout": 6}},
 		}},
-		relay: sfu.Stats{Legs: 4, LegsOpened: 9},
+		relay: sfu.Stats{Legs: 4, LegsOpened: 9, ICERestarts: 13, MediaTroubles: [len(sfu.MediaReasons)]uint64{2: 14}},
 		media: network.Stats{Dropped: 8},
 	}
 	f.totals.Media[sfu.ClassScreen][sfu.KeyFrameRequestsSent] = 11
@@ -156,6 +156,8 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		"\nskillsage_rooms 2\n", "\nskillsage_joins_total 7\n", "\nskillsage_events_refused_total{code=\"room-full\"} 3\n",
 		"\nskillsage_legs 4\n", "\nskillsage_legs_opened_total 9\n", "\ngo_goroutines ",
+		"\nskillsage_ice_restarts_total 13\n", "\nskillsage_media_missing_total{reason=\"lost\",state=\"no-connection\"} 14\n",
+		"\nskillsage_media_missing_total{reason=\"never\",state=\"no-media\"} 0\n",
 		"\nskillsage_sockets 5\n", "\nskillsage_udp_packets_dropped_total 8\n", "\nskillsage_sessions_closed_total{reason=\"ping timeout\"} 6\n",
 		"\nskillsage_key_frame_requests_sent_total{media=\"screen\"} 11\n", "\nskillsage_key_frame_requests_sent_total{media=\"camera\"} 0\n",
 		"\nskillsage_rtp_retransmitted_packets_total{media=\"audio\"} 12\n",

@@ -156,6 +156,7 @@ var relayMetrics = []metric[sfu.Stats]{
 	counter("offers_unanswered", "Offers of the server that nobody answered in time.", func(s sfu.Stats) uint64 { return s.OffersUnanswered }),
 	counter("glares", "Offers that crossed one of the server's.", func(s sfu.Stats) uint64 { return s.Glares }),
 	counter("rehomed", "Calls that had to be set up anew.", func(s sfu.Stats) uint64 { return s.Rehomed }),
+	counter("ice_restarts", "ICE restarts of the server, for clients that it did not hear of.", func(s sfu.Stats) uint64 { return s.ICERestarts }),
 	counter("refilled", "Sources asked for again after their packets stopped.", func(s sfu.Stats) uint64 { return s.Refilled }),
 	counter("late_answers", "Answers that came after their offer was given up.", func(s sfu.Stats) uint64 { return s.LateAnswers }),
 	counter("candidates_dropped", "ICE candidates that belonged to nothing.", func(s sfu.Stats) uint64 { return s.CandidatesDropped }),
@@ -169,10 +170,22 @@ var relayMetrics = []metric[sfu.Stats]{
 	counter("carrier_switches", "Sources that moved to another connection.", func(s sfu.Stats) uint64 { return s.CarrierSwitch }),
 }
 
-func (c relayCollector) Describe(ch chan<- *prometheus.Desc) { describe(relayMetrics, ch) }
+// mediaTroubles counts by two labels, which come from sfu.MediaReasons.
+var mediaTroubles = prometheus.NewDesc("skillsage_media_missing_total",
+	"Times that the members of a call were told that no media come of one of them.", []string{"state", "reason"}, nil)
+
+func (c relayCollector) Describe(ch chan<- *prometheus.Desc) {
+	describe(relayMetrics, ch)
+	ch <- mediaTroubles
+}
 
 func (c relayCollector) Collect(ch chan<- prometheus.Metric) {
-	collect(relayMetrics, c.source.Stats(), ch)
+	s := c.source.Stats()
+	collect(relayMetrics, s, ch)
+	for i, n := range s.MediaTroubles {
+		why := sfu.MediaReasons[i]
+		ch <- prometheus.MustNewConstMetric(mediaTroubles, prometheus.CounterValue, float64(n), string(why.State), string(why.Reason))
+	}
 }
 
 type mediaCollector struct{ source MediaStats }

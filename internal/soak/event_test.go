@@ -30,6 +30,8 @@ var events = []event{
 	{"loss", 3, (*room).eventLoss},
 	{"narrow", 3, (*room).eventNarrow},
 	{"outage", 2, (*room).eventOutage},
+	{"long outage", 1, (*room).eventLongOutage},
+	{"address change", 2, (*room).eventAddressChange},
 	{"leg outage", 3, (*room).eventLegOutage},
 	{"swap", 3, (*room).eventSwap},
 	{"cut off joins", 1, (*room).eventCutOff},
@@ -253,6 +255,35 @@ func (r *room) eventOutage() string {
 	defer delete(r.busy, c)
 	return fmt.Sprintf("%s for %s", c.id, length.Round(time.Millisecond))
 }
+
+// eventLongOutage is one in which the server restarts ICE, since the signaling goes on. That must not make it any longer.
+func (r *room) eventLongOutage() string {
+	c := r.pick((*client).steady)
+	if c == nil {
+		return ""
+	}
+	length := 3*time.Second + time.Duration(r.random.Int64N(int64(5*time.Second)))
+	r.cut(c, impair.Settings{Loss: 1}, true)
+	r.mend(c, length)
+	defer delete(r.busy, c)
+	return fmt.Sprintf("%s for %s", c.id, length.Round(time.Millisecond))
+}
+
+// eventAddressChange gives a member other ports, as a NAT does. It is not heard of until the server has noticed.
+func (r *room) eventAddressChange() string {
+	c := r.pick((*client).steady)
+	if c == nil {
+		return ""
+	}
+	c.bad.Store(true)
+	c.outages.begin(time.Now())
+	n := c.link.Rebind()
+	r.mend(c, noticed)
+	return fmt.Sprintf("%s on %d connections", c.id, n)
+}
+
+// noticed is how long a client may be without media whose address has changed; what follows is a freeze like any other.
+const noticed = 3500 * time.Millisecond
 
 // eventLegOutage cuts one of a member's connections, preferably one on which it uploads. Only what the others send it
 // on that one may be missing: its own picture has to go another way.

@@ -115,6 +115,25 @@ func (s *soak) Quality(roomID, member string, legs []sfu.Quality) {
 	}
 }
 
+// MediaStatus implements sfu.Outbox. Of a client that sends, something comes.
+func (s *soak) MediaStatus(roomID, member string, status sfu.MediaStatus) {
+	r := s.room(roomID)
+	if r == nil || !status.Own {
+		return
+	}
+	r.remember(fmt.Sprintf("  %s was told of its media to %s, screen: %v: %s %s", member, status.Peer, status.Screen, status.State, status.Reason))
+	if c := r.member(member); c != nil && c.kind == healthy && !c.bad.Load() && status.State == sfu.NoMedia {
+		r.fail(time.Now(), fmt.Sprintf("%s, who sends, was told that it does not: %s", member, status.Reason))
+	}
+}
+
+// Probe implements sfu.Outbox.
+func (s *soak) Probe(roomID, member string) {
+	if c := s.client(roomID, member); c != nil {
+		c.hear(func() { c.say(func() { s.engine.Alive(roomID, member) }) })
+	}
+}
+
 func (s *soak) room(id string) *room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -341,8 +360,8 @@ func (s *soak) report(empty held, after [2]held) {
 			gaps[len(gaps)*99/100].Milliseconds(), gaps[len(gaps)-1].Milliseconds())
 	}
 	e, n := s.engine.Stats(), s.port.Stats()
-	fmt.Fprintf(&text, "legs: %d opened, %d connected, %d failed, %d re-homed; uploads moved %d, made small or common %d, carriers switched %d, tracks asked for again %d, glares %d, unanswered %d\n",
-		e.LegsOpened, e.LegsConnected, e.LegsFailed, e.Rehomed, e.UploadsMoved, e.SmallUploads, e.CarrierSwitch, e.Refilled, e.Glares, e.OffersUnanswered)
+	fmt.Fprintf(&text, "legs: %d opened, %d connected, %d failed, %d re-homed, ICE restarted %d times; uploads moved %d, made small or common %d, carriers switched %d, tracks asked for again %d, glares %d, unanswered %d\n",
+		e.LegsOpened, e.LegsConnected, e.LegsFailed, e.Rehomed, e.ICERestarts, e.UploadsMoved, e.SmallUploads, e.CarrierSwitch, e.Refilled, e.Glares, e.OffersUnanswered)
 	fmt.Fprintf(&text, "viewers: %d pictures, %d packets of voice, %d key frames asked for, %d pictures without the one before, %d unknown packets; %d errors of their own\n",
 		s.pictures.Load(), s.voices.Load(), s.asked.Load(), s.broken.Load(), s.foreign.Load(), s.troubles.Load())
 	fmt.Fprintf(&text, "data channels: %d messages, %d echoes; %d times members were told how their legs do; port: %d packets in, %d out, %d dropped, %d failed\n",

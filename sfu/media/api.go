@@ -24,7 +24,9 @@ package media
 import (
 	"fmt"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -64,6 +66,11 @@ func (a *API) NewPeerConnection(config webrtc.Configuration, opts PortOptions) (
 	settings.BufferFactory = port.buffer
 	settings.SetDTLSKeyLogWriter(&port.secrets)
 	settings.SetDTLSServerHelloMessageHook(port.secrets.serverHello)
+	if opts.OnCheck != nil {
+		settings.SetICEBindingRequestHandler(func(_ *stun.Message, _, remote ice.Candidate, pair *ice.CandidatePair) bool {
+			return opts.OnCheck(remote, pair)
+		})
+	}
 	// The short way past the stack has no part in its negotiation.
 	config.RTPHeaderEncryptionPolicy = webrtc.RTPHeaderEncryptionPolicyDisable
 	pc, err := webrtc.NewAPI(

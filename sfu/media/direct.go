@@ -22,7 +22,8 @@ const (
 	// stackInterval is how often a packet goes through the stack as well, which so sees that the peer is
 	// alive, and keeps its own count of the cycles of the sequence numbers (RFC 3711 section 3.3.1).
 	stackInterval    = int64(1e9)
-	srtcpReplayCheck = 64 // packets
+	wiredInterval    = int64(250e6) // how exactly the time of the wire's last packet is known
+	srtcpReplayCheck = 64           // packets
 )
 
 // direct is a connection's SRTP past the stack: with keys of the same handshake, from the socket's reader
@@ -41,6 +42,7 @@ type direct struct {
 	remote  *srtp.Context
 	guesses uint32 // of a sender's rollover counter
 	stackAt int64  // when a packet last went through the stack too
+	wiredAt int64  // as lastWired
 }
 
 // scratch is space for one packet, shared by all connections: one for each that is at work, not for each there is.
@@ -122,7 +124,9 @@ func (p *Port) Deliver(packet []byte) bool {
 		}
 	}
 	p.received(plain, to)
-	if now := p.lastHeard.Load(); now-d.stackAt >= stackInterval {
+	now := p.lastHeard.Load()
+	p.wired(d, now)
+	if now-d.stackAt >= stackInterval {
 		d.stackAt, p.twice = now, packetID(packet)
 		return false
 	}
@@ -158,6 +162,15 @@ func (p *Port) deliverRTCP(d *direct, packet []byte) {
 		}
 		p.receivedRTCP(plain[:size], anySSRC)
 		plain = plain[size:]
+		p.wired(d, p.lastHeard.Load())
+	}
+}
+
+// wired notes that a packet came from where the wire leads to. inMu is held.
+func (p *Port) wired(d *direct, now int64) {
+	if now-d.wiredAt >= wiredInterval {
+		d.wiredAt = now
+		p.lastWired.Store(now)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
@@ -24,6 +25,9 @@ type RTCPWriter interface {
 type PortOptions struct {
 	// Logger gets one line per event in the life of a stream; nil: none.
 	Logger *slog.Logger
+	// OnCheck is called for each authentic connectivity check of the remote peer's, on the ICE agent's goroutine; true
+	// makes the pair that it came on the selected one. Nil: the stack decides alone.
+	OnCheck func(remote ice.Candidate, pair *ice.CandidatePair) (selectPair bool)
 }
 
 // Port is the media side of one peer connection: the upstreams it receives, the
@@ -81,6 +85,7 @@ type Port struct {
 	nextReport int64
 
 	lastHeard atomic.Int64
+	lastWired atomic.Int64
 	rtt       atomic.Int64 // ns; 0: unknown
 	remb      atomic.Uint64
 	counters  struct{ twccFeedback, twccReceived, unbound, undecrypted, rtcpErrors atomic.Uint64 }
@@ -246,6 +251,10 @@ func (p *Port) Wait() { p.wg.Wait() }
 // with the connection's media keys: RTP of any stream, or RTCP; the zero time if
 // nothing has yet.
 func (p *Port) LastHeard() time.Time { return at(p.lastHeard.Load()) }
+
+// LastWired is when anything last came from where the Wire leads to, past the stack, as exactly as a quarter of a
+// second; the zero time if nothing has yet.
+func (p *Port) LastWired() time.Time { return at(p.lastWired.Load()) }
 
 // Stats reads the port's counters.
 func (p *Port) Stats() PortStats {

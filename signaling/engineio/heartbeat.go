@@ -74,8 +74,22 @@ func (s *Session) onTimer() {
 	}
 }
 
+// Ping sends a ping out of turn, which every client answers, and has answered called when the client is next heard of,
+// once. It may never be: the session's end does not tell, and a later Ping takes the place of an unanswered one. answered
+// runs on the goroutine that reads and must not block. The session's life is left to the heartbeat.
+func (s *Session) Ping(answered func()) {
+	if s.ended.Load() {
+		return
+	}
+	s.asked.Store(&answered)
+	s.send(packetPing.wire)
+}
+
 // heard notes that the client sent something.
 func (s *Session) heard() {
+	if asked := s.asked.Load(); asked != nil && s.asked.CompareAndSwap(asked, nil) {
+		(*asked)()
+	}
 	if s.heart.Load() == heartAwaited {
 		s.heart.CompareAndSwap(heartAwaited, heartHeard)
 	}

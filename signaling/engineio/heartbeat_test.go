@@ -106,3 +106,48 @@ func TestHeartbeatAcrossUpgrade(t *testing.T) {
 	}
 	a.wantClosed(t, ReasonPingTimeout)
 }
+
+// A ping out of turn is answered as any other, and changes nothing about the others.
+func TestPingOutOfTurn(t *testing.T) {
+	f := serve(t, Options{PingInterval: time.Minute}, nil)
+	query, a := f.polling()
+	ws, b := f.direct()
+	answers := make(chan string, 10)
+	ask := func(a *app, name string) { a.Ping(func() { answers <- name }) }
+	answered := func(want string) {
+		t.Helper()
+		select {
+		case got := <-answers:
+			if got != want {
+				t.Errorf("%q was answered, want %q", got, want)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%q was not answered", want)
+		}
+	}
+	for _, text := range []string{"3", "4 anything"} {
+		ask(a, "polling")
+		f.get(query, "2")
+		f.post(query, text, 200)
+		answered("polling")
+		ask(b, "websocket")
+		read(t, ws, "2")
+		write(t, ws, text)
+		answered("websocket")
+	}
+	// A later one takes the place of an earlier one; who is not heard of answers none.
+	ask(b, "first")
+	ask(b, "second")
+	read(t, ws, "2")
+	read(t, ws, "2")
+	write(t, ws, "3")
+	write(t, ws, "3")
+	answered("second")
+	ask(b, "never")
+	ws.Close()
+	<-b.closed
+	ask(b, "never")
+	if len(answers) != 0 {
+		t.Errorf("answered %q", <-answers)
+	}
+}

@@ -55,8 +55,9 @@ type Session struct {
 
 	// ws is the WebSocket once that is the transport; nil means polling. It is set once, under mu.
 	ws    atomic.Pointer[conn]
-	ended atomic.Bool   // set once, under mu
-	heart atomic.Uint32 // see heartbeat.go
+	ended atomic.Bool            // set once, under mu
+	heart atomic.Uint32          // see heartbeat.go
+	asked atomic.Pointer[func()] // what the last Ping is to call
 
 	mu       sync.Mutex // locked before a conn's mu, never after
 	queue    [][]byte   // frames waiting for a GET

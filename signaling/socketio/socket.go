@@ -256,6 +256,16 @@ func (s *Socket) SendVolatile(m *Message) bool {
 	return s.conn.session.Send(s.replayPacket(m, s.replay.seq)) == nil
 }
 
+// Ping asks the client of a connected socket for a sign of life, and has answered called when there is one; see
+// [engineio.Session.Ping].
+func (s *Socket) Ping(answered func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateConnected {
+		s.conn.session.Ping(answered)
+	}
+}
+
 // Disconnect makes the client leave the namespace; stock clients do not come
 // back by themselves then. With closeEngine the whole connection is closed after
 // that, with all other namespaces on it.

@@ -139,6 +139,24 @@ func (l *Link) Cut(client netip.AddrPort, on bool) bool {
 	return f != nil
 }
 
+// Rebind gives every client another port towards the server, as a NAT does that has lost its mappings: what the server
+// still sends to the old ones reaches nobody. It reports how many clients have moved.
+func (l *Link) Rebind() (moved int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for client, old := range l.flows {
+		f, err := l.openLocked(client)
+		if err != nil {
+			continue
+		}
+		f.heard.Store(old.heard.Load())
+		f.cut.Store(old.cut.Load())
+		_ = old.conn.Close()
+		moved++
+	}
+	return moved
+}
+
 // Counters returns those of both directions.
 func (l *Link) Counters() (up, down Counters) { return l.up.counters(), l.down.counters() }
 
@@ -195,15 +213,24 @@ func (l *Link) flow(client netip.AddrPort) *flow {
 	if len(l.flows) >= l.maxClients {
 		l.evict()
 	}
-	conn, err := net.DialUDP("udp", nil, l.target)
+	f, err := l.openLocked(client)
 	if err != nil {
 		return nil
+	}
+	return f
+}
+
+// openLocked opens a socket for a client. It must be called with mu held, on a Link that is not closed.
+func (l *Link) openLocked(client netip.AddrPort) (*flow, error) {
+	conn, err := net.DialUDP("udp", nil, l.target)
+	if err != nil {
+		return nil, err
 	}
 	sizeBuffers(conn)
 	f := &flow{client: client, conn: conn}
 	l.flows[client] = f
 	l.running.Go(func() { l.readServer(f) })
-	return f
+	return f, nil
 }
 
 // evict gives up the client that was silent longest. It must be called with mu held.

@@ -113,6 +113,39 @@ func TestEachClientHasItsOwnWay(t *testing.T) {
 	}
 }
 
+// A NAT that has lost its mappings: the server sees the same clients at other ports, and no longer reaches the old ones.
+func TestRebind(t *testing.T) {
+	l := open(t, Options{Target: echo(t), Down: Settings{Delay: 300 * time.Millisecond}})
+	clients := []*net.UDPConn{dial(t, l), dial(t, l)}
+	seen := map[uint16]bool{}
+	for _, client := range clients {
+		_, port := ask(t, client, "before")
+		seen[port] = true
+	}
+	if n := l.Rebind(); n != len(clients) || l.Clients() != len(clients) {
+		t.Errorf("%d of %d clients moved, the link has %d", n, len(clients), l.Clients())
+	}
+	for i, client := range clients {
+		for _, text := range []string{"after", "again"} {
+			got, port := ask(t, client, text)
+			if got != text {
+				t.Errorf("sent %q, got %q", text, got)
+			}
+			if text == "after" && seen[port] {
+				t.Errorf("the server sees client %d at an old port", i)
+			}
+			seen[port] = true
+		}
+	}
+	if len(seen) != 2*len(clients) {
+		t.Errorf("%d ports for %d clients that moved once", len(seen), len(clients))
+	}
+	l.Close()
+	if n := l.Rebind(); n != 0 {
+		t.Errorf("%d clients of a closed link moved", n)
+	}
+}
+
 // The two directions are apart, and both can be changed while packets pass.
 func TestDelayAndChanges(t *testing.T) {
 	l := open(t, Options{Target: echo(t), Up: Settings{Delay: 60 * time.Millisecond}, Down: Settings{Delay: 40 * time.Millisecond}})

@@ -26,6 +26,7 @@ func NewConnection(codecs *webrtc.MediaEngine) (*webrtc.PeerConnection, error) {
 	settings.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetDTLSRetransmissionInterval(50 * time.Millisecond)
+	settings.SetICEMaxBindingRequests(75) // the stack's default gives an address up after a second and a half, a browser after 15
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
 }

@@ -8,6 +8,7 @@ import { Dialog } from './Dialog';
 import { Icon } from './Icon';
 import type { Invitation } from './invitation';
 import { InviteLinks } from './InviteLinks';
+import { MediaStatus } from './MediaStatus';
 import { PathLine } from './PathLine';
 import { peopleInCall } from './people';
 import { Stage } from './Stage';
@@ -73,7 +74,7 @@ export function CallView({ call, invitation, speaker, onSpeaker, onLeave }: Call
             {invitation.interviewId}
           </span>
         </h1>
-        <PathLine phase={call.phase} path={call.mediaPath} />
+        <PathLine connection={call.connection} path={call.mediaPath} />
         <button type="button" className="button quiet" onClick={() => setDialog('invite')}>
           <Icon name="invite" />
           <span>Invite</span>
@@ -120,6 +121,7 @@ export function CallView({ call, invitation, speaker, onSpeaker, onLeave }: Call
             </button>
           </p>
         )}
+        <MediaStatus troubles={call.mediaTroubles} people={people} />
         <Unsupported noted={call.unsupported} people={people} />
         <Stage
           call={call}

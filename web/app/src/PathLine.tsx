@@ -1,4 +1,4 @@
-import type { CallPhase, MediaPath } from '@skillsage/hook';
+import type { CallConnection, MediaPath } from '@skillsage/hook';
 
 function describe(path: MediaPath): string {
   const route = { relay: 'Through the server', p2p: 'Browser to browser', unknown: '' }[path.route];
@@ -7,12 +7,19 @@ function describe(path: MediaPath): string {
   return parts.filter(Boolean).join(' · ');
 }
 
+function sentence({ state }: CallConnection, path: MediaPath | null): string {
+  if (state === 'reconnecting') return 'Reconnecting';
+  if (state === 'failed') return 'No way through the network';
+  if (path) return describe(path);
+  return state === 'connecting' ? 'Connecting' : 'No media yet';
+}
+
 /** One line on how the media travels. */
-export function PathLine({ phase, path }: { phase: CallPhase; path: MediaPath | null }) {
-  const good = phase === 'online' && path !== null;
-  const text = phase === 'reconnecting' ? 'Reconnecting' : phase === 'connecting' ? 'Connecting' : path ? describe(path) : 'No media yet';
+export function PathLine({ connection, path }: { connection: CallConnection; path: MediaPath | null }) {
+  const bad = connection.state === 'reconnecting' || connection.state === 'failed';
+  const text = sentence(connection, path);
   return (
-    <p className={`path ${good ? 'good' : phase === 'reconnecting' ? 'bad' : ''}`} title="How picture and sound travel">
+    <p className={`path ${bad ? 'bad' : path ? 'good' : ''}`} title="How picture and sound travel">
       <span className="path-dot" aria-hidden="true" />
       <span className="visually-hidden">Media: </span>
       {text}

@@ -250,6 +250,38 @@ test('each tile shows how that person’s connection does, in words when it is p
   assert.deepEqual(recruiter.errors, []);
 });
 
+test('whose network lets nothing through is said in plain words, and only while it is so', async () => {
+  const recruiter = await join('unreached', 'recruiter');
+  await join('unreached', 'candidate');
+  await plays(recruiter, '.tile.camera video');
+  const sockets = await server.io.in('unreached').fetchSockets();
+  const candidate = sockets.find(({ id }) => server.io.sockets.sockets.get(id).data.role === 'candidate').id;
+  const self = sockets.find(({ id }) => id !== candidate).id;
+  const tell = (own, state, reason, isScreenShare = false) =>
+    server.io.to(self).emit('media-status', { userId: candidate, isScreenShare, own, state, reason });
+  const said = () => recruiter.$$eval('.media-status', (all) => all.map((banner) => banner.innerText.trim()));
+  for (const [own, state, reason, isScreenShare, words] of [
+    [false, 'no-connection', 'ice', false, 'Candidate’s network does not let picture and sound through.'],
+    [true, 'no-connection', 'ice', false, 'Your network does not let picture and sound through. Another network helps, such as that of a phone.'],
+    [false, 'no-connection', 'lost', false, 'Candidate’s connection for picture and sound is interrupted. It is being brought back.'],
+    [true, 'no-media', 'never', false, 'Nothing arrives from your camera and microphone. Choose them again in the settings, or reload the page.'],
+    [false, 'no-media', 'stopped', false, 'Nothing arrives from Candidate’s camera and microphone.'],
+    [false, 'no-media', 'never', true, 'Nothing arrives of Candidate’s screen.'],
+  ]) {
+    tell(own, state, reason, isScreenShare);
+    await says(recruiter, words);
+    assert.deepEqual(await said(), [words]);
+    tell(own, 'ok', '', isScreenShare);
+    await gone(recruiter, '.media-status');
+  }
+  await recruiter.setViewport({ width: 360, height: 640 });
+  tell(true, 'no-connection', 'lost');
+  await says(recruiter, 'Reconnecting');
+  const wide = await recruiter.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 360, `${wide} px wide`);
+  assert.deepEqual(recruiter.errors, []);
+});
+
 test('when the server ends the session the page says so', async () => {
   const page = await join('ended', 'recruiter');
   await says(page, 'You’re the only one here');

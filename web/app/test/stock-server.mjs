@@ -43,6 +43,7 @@ function serve(io, socket, rooms) {
     room.users[socket.id] = { userRole };
     socket.join(interviewId);
     socket.data.room = interviewId;
+    socket.data.role = userRole;
     socket.to(interviewId).emit('user-joined', { userId: socket.id, userRole });
     socket.emit('room-users', room.users);
     socket.emit('chat-history', room.messages);

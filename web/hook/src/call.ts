@@ -1,8 +1,19 @@
+import { connectionOf, type CallConnection } from './connection.js';
 import { LocalMedia } from './local-media.js';
 import { readMediaPath, type MediaPath } from './media-path.js';
 import { OwnTracks } from './own-tracks.js';
 import { Peer } from './peer.js';
-import type { CandidateMessage, ConnectionQuality, Participants, SignalingSocket, SignalMessage, UnsupportedMedia, UserRole } from './protocol.js';
+import type {
+  CandidateMessage,
+  ConnectionQuality,
+  MediaStatus,
+  MediaTrouble,
+  Participants,
+  SignalingSocket,
+  SignalMessage,
+  UnsupportedMedia,
+  UserRole,
+} from './protocol.js';
 import { RoomLink, type RoomLinkOptions } from './room-link.js';
 import { ScreenCapture } from './screen-capture.js';
 import { Store } from './store.js';
@@ -18,6 +29,8 @@ const CALL_ANYWAY = 3_000;
 const CALL_UNCALLED = 6_000;
 /** How long after the knock, see `#knock`, ms. */
 const KNOCK_PATIENCE = 4_000;
+/** After a break a relay restarts ICE by itself; how long it is left to that, ms. */
+const SERVER_FIRST = 2_000;
 /** How often the statistics are looked at, ms. */
 const STATS_INTERVAL = 3_000;
 
@@ -44,11 +57,15 @@ export interface CallState {
   remoteStreams: Record<string, MediaStream>;
   isScreenSharing: boolean;
   participants: Participants;
+  /** How all of it is connected, and why it is not. */
+  connection: CallConnection;
   /** How the camera's connection with each person stands who takes part in the call. */
   peerStates: Record<string, RTCPeerConnectionState>;
   error: string | null;
   /** What cannot be shown of whom, because both browsers share no format for it. */
   unsupported: readonly UnsupportedMedia[];
+  /** Whose media do not reach the server, the own included; empty where the server does not tell. */
+  mediaTroubles: readonly MediaTrouble[];
   /** How the connections do, by the keys of `remoteStreams`; empty where the server does not tell. */
   connectionQuality: Record<string, ConnectionQuality>;
   mediaPath: MediaPath | null;
@@ -76,9 +93,11 @@ const INITIAL: CallState = {
   remoteStreams: {},
   isScreenSharing: false,
   participants: {},
+  connection: { state: 'idle', reason: null },
   peerStates: {},
   error: null,
   unsupported: [],
+  mediaTroubles: [],
   connectionQuality: {},
   mediaPath: null,
   socket: null,
@@ -122,7 +141,7 @@ export class Call {
         this.#callThoseDue();
       }),
     ];
-    this.store.set({ ...INITIAL, phase: 'connecting' });
+    this.#set({ ...INITIAL, phase: 'connecting' });
     this.#statsTimer = setInterval(() => {
       void this.#lookUpPath();
       this.#mendPictures();
@@ -130,23 +149,23 @@ export class Call {
     this.#room = new RoomLink(this.#options, {
       joining: (selfId) => {
         this.#forgetPeers();
-        this.store.set({ selfId, participants: {}, error: null, unsupported: [] });
+        this.#set({ selfId, participants: {}, error: null, unsupported: [], mediaTroubles: [] });
       },
       joined: ({ mode }) => {
         this.#route = mode ?? 'unknown';
         void this.#lookUpPath();
       },
       resumed: () => {
-        this.store.set({ phase: 'online', error: null });
-        for (const peer of this.#peers.values()) peer.wake();
+        this.#set({ phase: 'online', error: null });
+        for (const peer of this.#peers.values()) peer.wake(this.#route === 'relay' ? SERVER_FIRST : 0);
       },
       interrupted: (message) => {
         const { phase } = this.store.getSnapshot();
-        this.store.set({ ...(phase === 'online' ? { phase: 'reconnecting' } : {}), error: message, connectionQuality: {} });
+        this.#set({ ...(phase === 'online' ? { phase: 'reconnecting' } : {}), error: message, connectionQuality: {} });
       },
       refused: (message) => this.#leave('refused', message),
       ended: () => this.#leave('ended', null),
-      troubled: (message) => this.store.set({ error: message }),
+      troubled: (message) => this.#set({ error: message }),
       roomUsers: (users) => this.#roomUsers(users),
       userJoined: (id, role) => this.#userJoined(id, role),
       userLeft: (id) => this.#userLeft(id),
@@ -154,20 +173,24 @@ export class Call {
       candidate: (message) => this.#candidate(message),
       screenStatus: (id, isSharing) => {
         this.#peers.get(id)?.screenStatus(isSharing);
+        if (!isSharing) this.#untroubled((trouble) => trouble.userId === id && trouble.isScreenShare && !trouble.own);
         this.#publish();
       },
       unsupported: (media) => {
-        this.store.set({ unsupported: [...this.#supportedBy(media.userId, media), media] });
+        this.#set({ unsupported: [...this.#supportedBy(media.userId, media), media] });
+      },
+      mediaStatus: (status) => {
+        this.#mediaStatus(status);
       },
       quality: (connections) => {
         const told = connections.map((one): [string, ConnectionQuality] => [qualityKey(one), one]);
-        this.store.set({ connectionQuality: this.#presentOf(Object.fromEntries(told)) });
+        this.#set({ connectionQuality: this.#presentOf(Object.fromEntries(told)) });
       },
       iceServers: (servers) => {
         if (!this.#options.iceServers) this.#iceServers = servers;
       },
     });
-    this.store.set({ socket: this.#room.socket });
+    this.#set({ socket: this.#room.socket });
   }
 
   /** Leaves the room and releases the screen; camera and microphone stay with `LocalMedia`. */
@@ -182,7 +205,7 @@ export class Call {
     if (already) return already;
     const stream = await screen.start(options ?? displayMedia ?? { video: true, audio: true }, () => this.stopScreenShare());
     if (!stream) {
-      if (screen.failure) this.store.set({ error: `Screen share error: ${screen.failure.message}` });
+      if (screen.failure) this.#set({ error: `Screen share error: ${screen.failure.message}` });
       return null;
     }
     if (!this.#room) {
@@ -191,7 +214,7 @@ export class Call {
     }
     // Two callers may have waited for the same prompt.
     if (this.store.getSnapshot().isScreenSharing) return stream;
-    this.store.set({ isScreenSharing: true, error: null });
+    this.#set({ isScreenSharing: true, error: null });
     this.#announceScreen();
     return stream;
   }
@@ -202,7 +225,8 @@ export class Call {
     if (!this.store.getSnapshot().isScreenSharing) return;
     for (const peer of this.#peers.values()) peer.unshareScreen();
     this.#room?.send('screen-share-status', { interviewId, isSharing: false });
-    this.store.set({ isScreenSharing: false });
+    this.#untroubled(({ isScreenShare, own }) => isScreenShare && own);
+    this.#set({ isScreenSharing: false });
   }
 
   #announceScreen(): void {
@@ -218,6 +242,31 @@ export class Call {
     return unsupported.some(gone) ? unsupported.filter((noted) => !gone(noted)) : unsupported;
   }
 
+  #mediaStatus(status: MediaStatus): void {
+    this.#untroubled(
+      ({ userId, isScreenShare, own }) =>
+        userId === status.userId && isScreenShare === status.isScreenShare && own === status.own,
+    );
+    const { state } = status;
+    if (state === 'ok' || !this.#peers.has(status.userId)) return;
+    this.#set({ mediaTroubles: [...this.store.getSnapshot().mediaTroubles, { ...status, state }] });
+  }
+
+  /** Forgets the troubles of which that holds. */
+  #untroubled(over: (trouble: MediaTrouble) => boolean): void {
+    const { mediaTroubles } = this.store.getSnapshot();
+    if (mediaTroubles.some(over)) this.#set({ mediaTroubles: mediaTroubles.filter((trouble) => !over(trouble)) });
+  }
+
+  /** Changes the snapshot and works out how all of it is connected. */
+  #set(change: Partial<CallState>): void {
+    const before = this.store.getSnapshot();
+    const lost = [...this.#peers.values()].some((peer) => peer.lost);
+    const connection = connectionOf({ ...before, ...change }, lost);
+    const same = connection.state === before.connection.state && connection.reason === before.connection.reason;
+    this.store.set({ ...change, connection: same ? before.connection : connection });
+  }
+
   #leave(phase: CallPhase, error: string | null): void {
     const room = this.#room;
     if (!room) return;
@@ -227,7 +276,7 @@ export class Call {
     this.#forgetPeers();
     this.#room = null;
     room.close();
-    this.store.set({ ...INITIAL, phase, error });
+    this.#set({ ...INITIAL, phase, error });
   }
 
   #forgetPeers(): void {
@@ -239,7 +288,8 @@ export class Call {
 
   #roomUsers(users: Participants): void {
     const selfId = this.#room?.selfId;
-    this.store.set({ participants: users, phase: 'online' });
+    const back = this.store.getSnapshot().phase !== 'online';
+    this.#set({ participants: users, phase: 'online', ...(back ? { error: null } : {}) });
     for (const id of this.#peers.keys()) {
       if (!(id in users)) this.#userLeft(id);
     }
@@ -253,7 +303,7 @@ export class Call {
 
   #userJoined(id: string, userRole: UserRole): void {
     if (id === this.#room?.selfId) return;
-    this.store.set({ participants: { ...this.store.getSnapshot().participants, [id]: { userRole } } });
+    this.#set({ participants: { ...this.store.getSnapshot().participants, [id]: { userRole } } });
     if (this.#peer(id, userRole)) this.#callSoon(id, userRole, 0);
   }
 
@@ -261,8 +311,9 @@ export class Call {
     this.#callNoMore(id);
     this.#peers.get(id)?.close();
     this.#peers.delete(id);
+    this.#untroubled(({ userId }) => userId === id);
     const participants = Object.entries(this.store.getSnapshot().participants).filter(([other]) => other !== id);
-    this.store.set({ participants: Object.fromEntries(participants), unsupported: this.#supportedBy(id) });
+    this.#set({ participants: Object.fromEntries(participants), unsupported: this.#supportedBy(id) });
     this.#publish();
   }
 
@@ -389,7 +440,7 @@ export class Call {
     }
     const isConnected = Object.values(peerStates).includes('connected');
     const connectionQuality = this.#presentOf(before.connectionQuality);
-    this.store.set({
+    this.#set({
       isConnected,
       remoteStreams: sameEntries(before.remoteStreams, remoteStreams) ? before.remoteStreams : remoteStreams,
       peerStates: sameEntries(before.peerStates, peerStates) ? before.peerStates : peerStates,
@@ -414,7 +465,7 @@ export class Call {
     const path = await readMediaPath(peer.camera.connection, this.#route).catch(() => null);
     const { mediaPath } = this.store.getSnapshot();
     if (path && this.store.getSnapshot().isConnected && JSON.stringify(path) !== JSON.stringify(mediaPath)) {
-      this.store.set({ mediaPath: path });
+      this.#set({ mediaPath: path });
     }
   }
 }

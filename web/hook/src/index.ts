@@ -1,6 +1,7 @@
 export { useWebRTC, type UseWebRTC, type UseWebRTCOptions } from './use-webrtc.js';
 export { useSharedRoom, type UseSharedRoom } from './use-shared-room.js';
 export { useDevices, type Devices } from './use-devices.js';
+export type { CallConnection, ConnectionReason, ConnectionState } from './connection.js';
 export { Call, DEFAULT_ICE_SERVERS, type CallOptions, type CallPhase, type CallState } from './call.js';
 export {
   DEFAULT_CONSTRAINTS,
@@ -16,6 +17,7 @@ export type { MediaPath } from './media-path.js';
 export type {
   ChatMessage,
   ConnectionQuality,
+  MediaTrouble,
   Participants,
   QualityLevel,
   SignalingSocket,

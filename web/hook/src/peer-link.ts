@@ -52,6 +52,7 @@ export class PeerLink {
   #held: RTCSessionDescriptionInit | null = null;
   #pending: RTCIceCandidateInit[] = [];
   #repairs = 0;
+  #wasUp = false;
   #repairTimer: ReturnType<typeof setTimeout> | undefined;
   #heldTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -121,9 +122,18 @@ export class PeerLink {
     return fragment !== undefined && usernameFragments(this.connection.remoteDescription?.sdp).includes(fragment);
   }
 
-  /** After a gap in signaling: repairs at once what broke meanwhile. */
-  wake(): void {
-    if (this.engaged && this.state !== 'connected') this.#repair();
+  /** The connection, or one before it in its place, was up, and this one is not. */
+  get lost(): boolean {
+    return this.#wasUp && !this.#closed && this.connection.connectionState !== 'connected';
+  }
+
+  /** After a gap in signaling: repairs what broke meanwhile, unless it comes back within `patience`, ms. */
+  wake(patience: number): void {
+    if (!this.engaged || this.state === 'connected') return;
+    clearTimeout(this.#repairTimer);
+    this.#repairTimer = setTimeout(() => {
+      this.#repair();
+    }, patience);
   }
 
   /** Ends the connection without a word, as the protocol has it. */
@@ -271,6 +281,7 @@ export class PeerLink {
     switch (connection.connectionState) {
       case 'connected':
         this.#repairs = 0;
+        this.#wasUp = true;
         clearTimeout(this.#repairTimer);
         break;
       case 'disconnected':

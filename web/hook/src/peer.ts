@@ -121,10 +121,15 @@ export class Peer {
     return { camera: this.#cameraStream.update(fromCamera.camera), screen: this.#screenStream.update(shown) };
   }
 
-  /** Repairs what broke while signaling was away. */
-  wake(): void {
-    this.camera?.wake();
-    this.screenOut?.wake();
+  /** The camera's connection was up, and is not. */
+  get lost(): boolean {
+    return this.camera?.lost === true;
+  }
+
+  /** Repairs what broke while signaling was away, unless it comes back within `patience`, ms. */
+  wake(patience: number): void {
+    this.camera?.wake(patience);
+    this.screenOut?.wake(patience);
   }
 
   close(): void {

@@ -91,6 +91,25 @@ export interface ConnectionQuality {
   estimate: number | null;
 }
 
+/**
+ * `media-status`: a relay gets no media of one of the two, or does again. `own` is the receiver's own
+ * connection or media, else that person's.
+ */
+export interface MediaStatus {
+  userId: string;
+  isScreenShare: boolean;
+  own: boolean;
+  /** `no-connection`: there is no way, or none any more; `no-media`: nothing comes on it. */
+  state: 'no-connection' | 'no-media' | 'ok';
+  /** `ice`, `dtls` or `lost`; `never` or `stopped`; empty with `ok`. */
+  reason: string;
+}
+
+/** A `MediaStatus` that is not ok. */
+export interface MediaTrouble extends MediaStatus {
+  state: 'no-connection' | 'no-media';
+}
+
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- socket.io-client types its listeners so
 export type Listener = (...args: any[]) => void;
 

@@ -4,6 +4,7 @@ import type {
   ConnectionQuality,
   JoinAck,
   Listener,
+  MediaStatus,
   Participants,
   ServerError,
   SignalingSocket,
@@ -44,11 +45,19 @@ export interface RoomLinkHandlers {
   screenStatus: (id: string, isSharing: boolean) => void;
   unsupported: (media: UnsupportedMedia) => void;
   quality: (connections: ConnectionQuality[]) => void;
+  mediaStatus: (status: MediaStatus) => void;
   iceServers: (servers: RTCIceServer[]) => void;
 }
 
 /** Words that a later server may add are not understood. */
 const LEVELS: readonly unknown[] = ['good', 'fair', 'poor', 'lost'];
+const MEDIA_STATES: readonly unknown[] = ['no-connection', 'no-media', 'ok'];
+
+/** Refusals that pass: a place may become free, another server take this one's. */
+const PASSING: readonly unknown[] = ['room-full', 'too-many-rooms', 'draining'];
+/** Who was in the room asks again after this long, ms, and so often. */
+const REJOIN_AFTER = 3_000;
+const REJOINS = 20;
 
 /** Messages kept through a break, for a session that goes on afterwards. */
 const MAX_KEPT = 512;
@@ -64,6 +73,10 @@ export class RoomLink {
   readonly #owned: boolean;
   readonly #listeners: [string, Listener][] = [];
   #selfId = '';
+  #isIn = false;
+  #wasIn = false;
+  #rejoins = 0;
+  #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
   #kept: [string, unknown][] = [];
 
   constructor(options: RoomLinkOptions, handlers: RoomLinkHandlers) {
@@ -97,6 +110,7 @@ export class RoomLink {
     for (const [event, listener] of this.#listeners) this.socket.off(event, listener);
     this.#listeners.length = 0;
     this.#kept = [];
+    clearTimeout(this.#rejoinTimer);
     if (this.#owned) this.socket.disconnect();
   }
 
@@ -114,13 +128,16 @@ export class RoomLink {
       else handlers.interrupted(`the server cannot be reached: ${error.message}`);
     });
     this.#on('join-error', (error: ServerError) => {
-      handlers.refused(error?.message ?? 'the server refused to let you in');
+      this.#refused(error);
     });
     this.#on('error-message', (error: ServerError) => {
       handlers.troubled(error?.message ?? 'the server refused a message');
     });
     this.#on('room-users', (users: Participants) => {
-      if (users && typeof users === 'object') handlers.roomUsers(users);
+      if (!users || typeof users !== 'object') return;
+      this.#isIn = this.#wasIn = true;
+      this.#rejoins = 0;
+      handlers.roomUsers(users);
     });
     this.#on('user-joined', (user: { userId: string; userRole: UserRole }) => {
       handlers.userJoined(user.userId, user.userRole);
@@ -143,6 +160,9 @@ export class RoomLink {
     this.#on('connection-quality', (connections: ConnectionQuality[]) => {
       if (Array.isArray(connections)) handlers.quality(connections.filter((one) => LEVELS.includes(one?.quality)));
     });
+    this.#on('media-status', (status: MediaStatus) => {
+      if (typeof status?.userId === 'string' && MEDIA_STATES.includes(status.state)) handlers.mediaStatus(status);
+    });
     this.#on('ice-servers', (servers: { iceServers?: RTCIceServer[] } | RTCIceServer[]) => {
       const list = Array.isArray(servers) ? servers : servers?.iceServers;
       if (Array.isArray(list)) handlers.iceServers(list);
@@ -159,19 +179,44 @@ export class RoomLink {
     if (this.socket.recovered && id === this.#selfId) {
       const kept = this.#kept;
       this.#kept = [];
+      if (!this.#isIn) this.#join(id);
       for (const [event, payload] of kept) this.socket.emit(event, payload);
       this.#handlers.resumed();
       return;
     }
+    this.#isIn = false;
     this.#kept = [];
     this.#selfId = id;
     this.#handlers.joining(id);
+    this.#join(id);
+  }
+
+  #join(id: string): void {
+    clearTimeout(this.#rejoinTimer);
+    this.#rejoinTimer = undefined;
     const { interviewId, userRole } = this.#options;
     this.socket.emit('join-room', { interviewId, userRole }, (ack: JoinAck | undefined) => {
       if (this.#selfId !== id) return;
-      if (ack?.ok === false) this.#handlers.refused(ack.message ?? 'the server refused to let you in');
+      if (ack?.ok === false) this.#refused(ack);
       else this.#handlers.joined(ack ?? {});
     });
+  }
+
+  /** Told by the acknowledgement and by an event of its own; both may come. */
+  #refused(error: ServerError | undefined): void {
+    if (this.#rejoinTimer) return;
+    const message = error?.message ?? 'the server refused to let you in';
+    if (!this.#wasIn || !PASSING.includes(error?.code) || this.#rejoins >= REJOINS) {
+      this.#handlers.refused(message);
+      return;
+    }
+    this.#rejoins++;
+    this.#handlers.interrupted(message);
+    const id = this.#selfId;
+    this.#rejoinTimer = setTimeout(() => {
+      if (this.socket.connected && this.#selfId === id) this.#join(id);
+      else this.#rejoinTimer = undefined;
+    }, REJOIN_AFTER);
   }
 }
 

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { Call, type CallOptions, type CallPhase, type CallState } from './call.js';
+import type { CallConnection } from './connection.js';
 import { LocalMedia, type LocalMediaState, type MediaKind } from './local-media.js';
 import type { MediaPath } from './media-path.js';
 import type { SignalingSocket, UserRole } from './protocol.js';
@@ -30,6 +31,8 @@ export interface UseWebRTC {
   /** The server is out of reach for the moment; media may go on. */
   isReconnecting: boolean;
   selfId: string | null;
+  /** How all of it is connected, in one word, and why it is not. */
+  connection: CallConnection;
   /** The connection with each person who takes part in the call. */
   peerStates: CallState['peerStates'];
   mediaPath: MediaPath | null;
@@ -37,6 +40,8 @@ export interface UseWebRTC {
   connectionQuality: CallState['connectionQuality'];
   /** What cannot be shown of whom, because both browsers share no format for it. */
   unsupported: CallState['unsupported'];
+  /** Whose media do not reach the server, the own included; empty where the server does not tell. */
+  mediaTroubles: CallState['mediaTroubles'];
   /** The call's own socket, for further events; null before the start. */
   socket: SignalingSocket | null;
   localMedia: LocalMediaState;
@@ -123,10 +128,12 @@ export function useWebRTC(
     phase: state.phase,
     isReconnecting: state.phase === 'reconnecting',
     selfId: state.selfId,
+    connection: state.connection,
     peerStates: state.peerStates,
     mediaPath: state.mediaPath,
     connectionQuality: state.connectionQuality,
     unsupported: state.unsupported,
+    mediaTroubles: state.mediaTroubles,
     socket: state.socket,
     localMedia,
     setAudioEnabled,

@@ -403,3 +403,101 @@ test('an old recruiter’s page that calls on the knock is only answered', { tim
   await new Promise((resolve) => setTimeout(resolve, 5_000));
   assert.deepEqual(old.of('signal').map(({ type }) => type), ['answer']);
 });
+
+test('whose media do not come is told until they do, or until that person leaves', async () => {
+  const recruiter = await room.member('recruiter');
+  const far = await room.socket('candidate');
+  await until('the far side', () => recruiter.state().participants[far.id]);
+  const tell = (status) => room.io.to(recruiter.id).emit('media-status', status);
+  const one = (more) => ({ userId: far.id, isScreenShare: false, own: false, state: 'no-media', reason: 'never', ...more });
+  tell(one());
+  tell(one({ own: true, state: 'no-connection', reason: 'ice' }));
+  tell(one({ isScreenShare: true }));
+  tell(one({ reason: 'stopped' }));
+  for (const odd of [null, 'x', {}, one({ userId: 7 }), one({ state: 'splendid' }), one({ userId: 'gone' })]) tell(odd);
+  await until('all of it', () => recruiter.state().mediaTroubles.at(-1)?.reason === 'stopped');
+  tell(one({ isScreenShare: true, own: true }));
+  await until('the last of it', () => recruiter.state().mediaTroubles.length === 4);
+  assert.deepEqual(
+    recruiter.state().mediaTroubles.map(({ isScreenShare, own, reason }) => `${isScreenShare} ${own} ${reason}`),
+    ['false true ice', 'true false never', 'false false stopped', 'true true never'],
+  );
+  far.socket.emit('screen-share-status', { interviewId: 'iv', isSharing: false });
+  await until('no screen any more', () => recruiter.state().mediaTroubles.length === 3);
+  tell(one({ state: 'ok', reason: '' }));
+  await until('one less', () => recruiter.state().mediaTroubles.length === 2);
+  assert.deepEqual(recruiter.state().mediaTroubles[0].own, true);
+  far.socket.disconnect();
+  await until('nothing', () => recruiter.state().mediaTroubles.length === 0);
+});
+
+test('one word tells how all of it is connected', async () => {
+  const recruiter = await room.member('recruiter');
+  const said = () => `${recruiter.state().connection.state} ${recruiter.state().connection.reason}`;
+  assert.equal(said(), 'connected null');
+  const candidate = await room.member('candidate');
+  await until('the answer', () => recruiter.connections[0]?.remoteDescription);
+  assert.equal(said(), 'connecting null');
+  const tell = (state, reason) =>
+    room.io.to(recruiter.id).emit('media-status', { userId: candidate.id, isScreenShare: false, own: true, state, reason });
+  tell('no-connection', 'ice');
+  await until('no way', () => said() === 'failed ice');
+  tell('ok', '');
+  await until('another attempt', () => said() === 'connecting null');
+  const [connection] = recruiter.connections;
+  connection.become('connected');
+  assert.equal(said(), 'connected null');
+  connection.become('disconnected');
+  assert.equal(said(), 'reconnecting lost');
+  connection.become('connecting');
+  assert.equal(said(), 'reconnecting lost');
+  connection.become('connected');
+  assert.equal(said(), 'connected null');
+  recruiter.state().socket.io.engine.close();
+  await until('the break', () => said() === 'reconnecting server');
+  await until('the return', () => said() === 'connected null');
+  recruiter.call.close();
+  assert.equal(said(), 'idle null');
+});
+
+test('who was in the room and finds it full for a moment asks again; a stranger does not', { timeout: 30_000 }, async () => {
+  const plain = await startRoom({ recovery: false });
+  try {
+    const recruiter = await plain.member('recruiter');
+    let refusals = 0;
+    plain.full = () => ++refusals <= 2;
+    recruiter.state().socket.io.engine.close();
+    await until('the second refusal', () => refusals === 2, 15_000);
+    assert.equal(recruiter.state().phase, 'reconnecting');
+    assert.equal(recruiter.state().error, 'the room is full');
+    await until('the place', () => recruiter.state().phase === 'online', 15_000);
+    assert.equal(refusals, 3);
+    assert.equal(recruiter.state().error, null);
+    plain.full = () => true;
+    const stranger = await plain.member('candidate', { reach: 'refused' });
+    assert.equal(stranger.state().error, 'the room is full');
+    assert.deepEqual(stranger.state().connection, { state: 'failed', reason: 'refused' });
+  } finally {
+    await plain.close();
+  }
+});
+
+test('after a break a relay is left to restart ICE first, a peer is not', { timeout: 30_000 }, async () => {
+  for (const mode of ['relay', 'p2p']) {
+    room.mode = mode;
+    const recruiter = await room.member('recruiter');
+    const candidate = await room.member('candidate');
+    await until('the call', () => recruiter.connections[0]?.remoteDescription);
+    const [connection] = recruiter.connections;
+    connection.become('connected');
+    connection.become('disconnected');
+    recruiter.state().socket.io.engine.close();
+    await until('the break', () => recruiter.state().phase === 'reconnecting');
+    await until('the return', () => recruiter.state().phase === 'online', 15_000);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    assert.equal(connection.log.includes('restart'), mode === 'p2p');
+    await until('the restart', () => connection.log.includes('restart'));
+    recruiter.call.close();
+    candidate.call.close();
+  }
+});

@@ -9,14 +9,23 @@ export async function startRoom({ recovery = true } = {}) {
   const http = createServer();
   const io = new Server(http, recovery ? { connectionStateRecovery: {} } : {});
   const users = {};
+  /** `full` tells whether a join is refused, `mode` is what joins are told. */
+  const room = { full: () => false, mode: undefined };
   const seen = [];
   io.on('connection', (socket) => {
     if (!socket.recovered) socket.onAny((event, data) => seen.push({ event, from: socket.id, ...data }));
-    socket.on('join-room', ({ interviewId, userRole }) => {
+    socket.on('join-room', ({ interviewId, userRole }, acknowledge) => {
+      if (room.full()) {
+        const refusal = { ok: false, code: 'room-full', message: 'the room is full' };
+        socket.emit('join-error', refusal);
+        acknowledge?.(refusal);
+        return;
+      }
       users[socket.id] = { userRole };
       socket.join(interviewId);
       socket.to(interviewId).emit('user-joined', { userId: socket.id, userRole });
       socket.emit('room-users', users);
+      acknowledge?.({ ok: true, mode: room.mode });
     });
     for (const event of ['signal', 'ice-candidate']) {
       socket.on(event, ({ to, ...data }) => io.to(to).emit(event, { ...data, from: socket.id }));
@@ -35,7 +44,7 @@ export async function startRoom({ recovery = true } = {}) {
   await new Promise((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${http.address().port}`;
   const ends = [];
-  return {
+  return Object.assign(room, {
     url,
     io,
     seen,
@@ -81,7 +90,7 @@ export async function startRoom({ recovery = true } = {}) {
       for (const end of ends) end();
       await io.close();
     },
-  };
+  });
 }
 
 /** Polls until `check` holds. */
