@@ -31,7 +31,7 @@ type authority struct {
 	magic atomic.Pointer[certmagic.Config] // nil before Begin
 }
 
-func openACME(opts Options) (*authority, error) {
+func openACME(opts Options) (Source, error) {
 	// What can't be kept would be asked for again and again, and authorities allow that only so often.
 	if err := writable(opts.Dir); err != nil {
 		return nil, fmt.Errorf("certificates can't be kept in %s: %w", opts.Dir, err)

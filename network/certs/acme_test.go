@@ -187,7 +187,7 @@ func TestFolderCannotBeUsed(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Options{Domains: []string{"a.example.com"}, Dir: filepath.Join(file, "below")}); err == nil || !strings.Contains(err.Error(), "can't be kept in "+file) {
+	if s, err := Open(Options{Domains: []string{"a.example.com"}, Dir: filepath.Join(file, "below")}); s != nil || err == nil || !strings.Contains(err.Error(), "can't be kept in "+file) {
 		t.Errorf("%v", err)
 	}
 }

@@ -52,10 +52,11 @@ func Open(opts Options) (Source, error) {
 	if opts.Interval <= 0 {
 		opts.Interval = defaultInterval
 	}
+	open := openFiles
 	if len(opts.Domains) > 0 {
-		return openACME(opts)
+		open = openACME
 	}
-	return openFiles(opts)
+	return open(opts)
 }
 
 // workers are the goroutines of a Source.

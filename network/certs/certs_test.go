@@ -245,8 +245,8 @@ func TestBadFiles(t *testing.T) {
 	} {
 		dir := folder(t.TempDir())
 		dir.write(t, c.files)
-		_, err := Open(Options{CertFile: dir.cert(), KeyFile: dir.key()})
-		if err == nil || !strings.Contains(err.Error(), c.want) {
+		s, err := Open(Options{CertFile: dir.cert(), KeyFile: dir.key()})
+		if s != nil || err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -21,7 +21,7 @@ type files struct {
 	seen    [sha256.Size]byte               // of the last pair that was tried, good or bad; the watching goroutine's
 }
 
-func openFiles(opts Options) (*files, error) {
+func openFiles(opts Options) (Source, error) {
 	f := &files{workers: newWorkers(), opts: opts}
 	pair, err := f.read()
 	if err == nil {
