@@ -26,17 +26,28 @@ type Config struct {
 	Admin     Admin
 }
 
-// Server is the HTTP listener that carries the room page and the signaling.
+// Server is the TCP port that carries the room page, the signaling, and media that can't take the UDP port.
 type Server struct {
 	Address        string         // host or IP to listen on; empty: every interface
 	Port           int            // TCP port; 0 lets the system choose
 	CORSOrigins    []string       // "*" or exact origins such as https://app.example.com
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	MaxHeaderSize  int            // bytes of one request's header
+	MaxPending     int            // connections that have not said what they are
+	TLSCert        string         // PEM files; empty: no TLS by files
+	TLSKey         string
+	ACMEDomains    []string // DNS names, lower case; empty: no TLS by ACME
+	ACMEEmail      string
+	ACMEDir        string // where certificates and keys are kept
+	ACMECA         string // URL of the directory; empty: Let's Encrypt
+	PlainHTTP      string // with TLS: "redirect" or "serve"
 }
 
 // Listen is the address in the form net.Listen takes.
 func (s Server) Listen() string { return net.JoinHostPort(s.Address, strconv.Itoa(s.Port)) }
+
+// TLS tells whether the server ends TLS itself.
+func (s Server) TLS() bool { return s.TLSCert != "" || len(s.ACMEDomains) > 0 }
 
 // Signaling bounds the sockets, rooms and events.
 type Signaling struct {

@@ -106,6 +106,25 @@ log: {level: debug}
 	}
 }
 
+func TestTLS(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want bool
+	}{
+		{nil, false},
+		{[]string{"--server.tls_cert=a.pem", "--server.tls_key=b.pem"}, true},
+		{[]string{"--server.acme_domains=Interviews.example.com"}, true},
+	} {
+		l, err := load(t, "", nil, c.args...)
+		if err != nil || l.Server.TLS() != c.want {
+			t.Errorf("%q: %v", c.args, err)
+		}
+		if len(l.Server.ACMEDomains) > 0 && l.Server.ACMEDomains[0] != "interviews.example.com" {
+			t.Errorf("%q", l.Server.ACMEDomains)
+		}
+	}
+}
+
 // An empty variable clears a list, so that a container can undo what the file says.
 func TestEmptyVariableClearsAList(t *testing.T) {
 	l, err := load(t, "server:\n  trusted_proxies: [10.0.0.0/8]\n", []string{"SKILLSAGE_SERVER_TRUSTED_PROXIES="})
@@ -136,6 +155,18 @@ func TestProblems(t *testing.T) {
 		{"star among origins", "", nil, []string{"--server.cors_origins=*,https://a.example"}, []string{"server.cors_origins:"}},
 		{"origin with a path", "", nil, []string{"--server.cors_origins=https://a.example/"}, []string{"server.cors_origins:"}},
 		{"address with a port", "", nil, []string{"--server.address=127.0.0.1:80"}, []string{"server.address:"}},
+		{"certificate without a key", "", nil, []string{"--server.tls_cert=a.pem"}, []string{"server.tls_key: is empty"}},
+		{"key without a certificate", "", []string{"SKILLSAGE_SERVER_TLS_KEY=a.pem"}, nil, []string{"server.tls_cert: is empty"}},
+		{"certificates from two places", "server: {tls_cert: a.pem, tls_key: b.pem, acme_domains: [a.example]}\n", nil, nil, []string{"server.acme_domains: certificates come from"}},
+		{"nowhere to keep certificates", "", nil, []string{"--server.acme_domains=a.example", "--server.acme_dir="}, []string{"server.acme_dir: is empty"}},
+		{"wildcard", "", nil, []string{"--server.acme_domains=*.a.example"}, []string{"server.acme_domains:", "without wildcards"}},
+		{"address as a name", "", nil, []string{"--server.acme_domains=192.0.2.1"}, []string{"server.acme_domains:"}},
+		{"name with a port", "", nil, []string{"--server.acme_domains=a.example:443"}, []string{"server.acme_domains:"}},
+		{"the same name twice", "", nil, []string{"--server.acme_domains=a.example,A.example"}, []string{"server.acme_domains:", "at most once"}},
+		{"no e-mail address", "", nil, []string{"--server.acme_email=Some Body <a@b.example>"}, []string{"server.acme_email:"}},
+		{"authority without TLS", "", nil, []string{"--server.acme_ca=http://ca.example/dir"}, []string{"server.acme_ca:", "https://"}},
+		{"path with a quote", "", nil, []string{`--server.tls_cert=a".pem`}, []string{"server.tls_cert:"}},
+		{"plain HTTP", "", nil, []string{"--server.plain_http=refuse"}, []string{"allowed: redirect or serve"}},
 		{"together", "", nil, []string{"--relay.max_legs=10"}, []string{"relay.max_legs_per_room: 512 is more than relay.max_legs (10)"}},
 		{"admin on its server's address", "", nil, []string{"--server.address=127.0.0.1", "--server.port=9091", "--admin.listen=127.0.0.1:9091"}, []string{"admin.listen: 127.0.0.1:9091 is the address of the server itself"}},
 		{"admin for everybody", "", nil, []string{"--admin.listen=:9090"}, []string{"admin.listen: :9090 can be reached from other machines, which needs admin.token"}},
@@ -234,7 +265,9 @@ func TestManual(t *testing.T) {
 }
 
 func TestPrintCanBeReadBack(t *testing.T) {
-	first, err := load(t, "", []string{"SKILLSAGE_SERVER_TRUSTED_PROXIES=10.0.0.0/8,::1", "SKILLSAGE_SIGNALING_MAX_PAYLOAD=123456"},
+	first, err := load(t, "", []string{"SKILLSAGE_SERVER_TRUSTED_PROXIES=10.0.0.0/8,::1", "SKILLSAGE_SIGNALING_MAX_PAYLOAD=123456",
+		"SKILLSAGE_SERVER_ACME_DOMAINS=A.example, b.c.example", "SKILLSAGE_SERVER_ACME_DIR=/var/lib/a folder",
+		"SKILLSAGE_SERVER_ACME_EMAIL=a@b.example", "SKILLSAGE_SERVER_ACME_CA=https://ca.example:14000/dir"},
 		"--admin.listen=127.0.0.1:9090", "--shutdown.drain=2h", "--network.advertise=203.0.113.5,tcp:[2001:db8::5]:443", "--network.advertise_inside=no")
 	if err != nil {
 		t.Fatal(err)

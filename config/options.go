@@ -45,6 +45,14 @@ func options(c *Config) []option {
 		{"server.cors_origins", "*", "web origins whose pages may connect", origins(&s.CORSOrigins)},
 		{"server.trusted_proxies", "", "reverse proxies whose X-Forwarded-For is believed", prefixes(&s.TrustedProxies)},
 		{"server.max_header_size", "16KiB", "largest header of one HTTP request", size(&s.MaxHeaderSize, 4*kib, mib)},
+		{"server.max_pending", "2048", "TCP connections that have not said yet what they carry", integer(&s.MaxPending, 16, 1_000_000)},
+		{"server.tls_cert", "", "PEM file of the certificate; empty means none", file(&s.TLSCert)},
+		{"server.tls_key", "", "PEM file of its private key", file(&s.TLSKey)},
+		{"server.acme_domains", "", "names to get certificates for by ACME", domains(&s.ACMEDomains)},
+		{"server.acme_email", "", "where the certificate authority may write to", email(&s.ACMEEmail)},
+		{"server.acme_dir", "acme", "folder where certificates by ACME and their keys are kept", file(&s.ACMEDir)},
+		{"server.acme_ca", "", "URL of the certificate authority's directory; empty means Let's Encrypt", httpsURL(&s.ACMECA)},
+		{"server.plain_http", "redirect", "what happens to HTTP without TLS where there is TLS", oneOf(&s.PlainHTTP, "redirect", "serve")},
 
 		{"signaling.grace", "5s", "how long a member whose connection broke may take to come back", duration(&g.Grace, "0s", "10m")},
 		{"signaling.ping_interval", "10s", "time between two heartbeats", duration(&g.PingInterval, "100ms", "10m")},
@@ -109,7 +117,7 @@ func options(c *Config) []option {
 
 // check looks at options that must fit together, after each has been found good by itself.
 func (c *Config) check() []error {
-	var problems []error
+	problems := c.Server.check()
 	if c.Relay.MaxLegsPerRoom > c.Relay.MaxLegs {
 		problems = append(problems, fmt.Errorf("relay.max_legs_per_room: %d is more than relay.max_legs (%d)",
 			c.Relay.MaxLegsPerRoom, c.Relay.MaxLegs))
@@ -143,6 +151,23 @@ func (c *Config) check() []error {
 	}
 	if c.Admin.Chosen && c.Server.Port != 0 && c.Admin.Listen == c.Server.Listen() {
 		problems = append(problems, fmt.Errorf("admin.listen: %s is the address of the server itself", c.Admin.Listen))
+	}
+	return problems
+}
+
+func (s Server) check() []error {
+	var problems []error
+	if s.TLSCert != "" && s.TLSKey == "" {
+		problems = append(problems, errors.New("server.tls_key: is empty; server.tls_cert needs the key of its certificate"))
+	}
+	if s.TLSKey != "" && s.TLSCert == "" {
+		problems = append(problems, errors.New("server.tls_cert: is empty; server.tls_key needs the certificate that it is the key of"))
+	}
+	if len(s.ACMEDomains) > 0 && s.TLSCert != "" {
+		problems = append(problems, errors.New("server.acme_domains: certificates come from an authority or from server.tls_cert, not from both; leave one empty"))
+	}
+	if len(s.ACMEDomains) > 0 && s.ACMEDir == "" {
+		problems = append(problems, errors.New("server.acme_dir: is empty; server.acme_domains needs a folder to keep certificates in"))
 	}
 	return problems
 }

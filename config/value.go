@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -196,6 +198,43 @@ func validHostPort(text string) bool {
 	return err == nil && errPort == nil && n != 0 && validHost(name)
 }
 
+// file is the path of a file or a folder, as long as config.yaml can have it between quotes.
+func file(p *string) value {
+	return text(p, "a path without quotes and backslashes, or nothing", func(text string) bool {
+		return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' })
+	})
+}
+
+func email(p *string) value {
+	return text(p, "an e-mail address, or nothing", func(text string) bool {
+		address, err := mail.ParseAddress(text)
+		return err == nil && address.Address == text && !strings.ContainsAny(text, `"\`)
+	})
+}
+
+func httpsURL(p *string) value {
+	return text(p, "a URL that starts with https://, or nothing", func(text string) bool {
+		u, err := url.Parse(text)
+		return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && !strings.ContainsAny(text, "\"\\ ")
+	})
+}
+
+// text may be empty; good judges what is not.
+func text(p *string, allowed string, good func(string) bool) value {
+	return value{
+		allowed: allowed,
+		quoted:  true,
+		get:     func() string { return *p },
+		set: func(text string) error {
+			if text != "" && !good(text) {
+				return errNotAllowed
+			}
+			*p = text
+			return nil
+		},
+	}
+}
+
 // validHost refuses what is surely a mistake (a port, a URL, blanks) and leaves the rest to the
 // system's resolver.
 func validHost(text string) bool {
@@ -292,6 +331,22 @@ func names(p *[]string) value {
 	}, func(s string) string { return s }, nil)
 }
 
+var domainPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+func domains(p *[]string) value {
+	return list(p, "a list of DNS names without wildcards, each at most once, for example interviews.example.com", func(text string) (string, error) {
+		text = strings.ToLower(text)
+		if _, err := netip.ParseAddr(text); err == nil || len(text) > 253 || !domainPattern.MatchString(text) {
+			return "", errNotAllowed
+		}
+		return text, nil
+	}, func(s string) string { return s }, unique)
+}
+
+func unique(all []string) bool {
+	return len(slices.Compact(slices.Sorted(slices.Values(all)))) == len(all)
+}
+
 // words is a list in which each of the given words may stand once.
 func words(p *[]string, known ...string) value {
 	return list(p, "a list of "+strings.Join(known, ", ")+", each at most once", func(text string) (string, error) {
@@ -300,7 +355,7 @@ func words(p *[]string, known ...string) value {
 		}
 		return text, nil
 	}, func(s string) string { return s }, func(all []string) bool {
-		return len(all) > 0 && len(slices.Compact(slices.Sorted(slices.Values(all)))) == len(all)
+		return len(all) > 0 && unique(all)
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"skillsage/config"
 	"skillsage/internal/doctor"
 	"skillsage/network"
+	"skillsage/network/certs"
 	"skillsage/network/public"
 )
 
@@ -112,7 +114,7 @@ func diagnoseHere(ctx context.Context, cfg *config.Config) *doctor.Report {
 	asked.Result += ". What follows is tried by the configuration alone: an address that the server found by STUN is not known, nor what it was granted"
 	asked.Advice = "Set admin.listen (and pass admin.token to this command as to the server)"
 	options.Before = []doctor.Check{asked}
-	options.Pages = []doctor.Page{{URL: localURL(cfg.Server.Address, cfg.Server.Port)}}
+	options.Pages = []doctor.Page{pageHere(cfg.Server.Address, pageAddress(cfg), cfg.Server.TLS(), certificateName(cfg))}
 	if options.Machine.Asked > 0 {
 		options.Candidates, err = candidatesByConfig(cfg)
 		if err != nil {
@@ -131,9 +133,11 @@ func askForReport(ctx context.Context, cfg *config.Config) (*doctor.Report, erro
 	switch host, port, err := net.SplitHostPort(cfg.Admin.Listen); {
 	case err == nil:
 		number, _ := strconv.Atoi(port)
-		base = localURL(host, number)
+		base = "http://" + localAddress(host, number) + "/"
+	case cfg.Admin.Public && cfg.Server.TLS():
+		base = "https://" + localAddress(cfg.Server.Address, cfg.Server.Port) + "/admin/"
 	case cfg.Admin.Public:
-		base = localURL(cfg.Server.Address, cfg.Server.Port) + "admin/"
+		base = "http://" + localAddress(cfg.Server.Address, cfg.Server.Port) + "/admin/"
 	default:
 		return nil, errNoAdmin
 	}
@@ -167,7 +171,9 @@ func fetchReport(ctx context.Context, url, token string) (*doctor.Report, error)
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := http.DefaultClient.Do(request)
+	// The address is of this machine, which is no name that a certificate has.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return nil, err
 	}
@@ -188,19 +194,50 @@ func fetchReport(ctx context.Context, url, token string) (*doctor.Report, error)
 	return &report, nil
 }
 
-// localURL is where this machine reaches a listener.
-func localURL(host string, port int) string {
+// localAddress is where this machine reaches a listener.
+func localAddress(host string, port int) string {
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + "/"
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// pageHere is the page at the listener of host, by a name of its certificate where it has one.
+func pageHere(host string, tcp *net.TCPAddr, secure bool, name string) doctor.Page {
+	at := localAddress(host, tcp.Port)
+	if !secure {
+		return doctor.Page{URL: "http://" + at + "/"}
+	}
+	return doctor.Page{URL: pageURL(tcp, true, name), Dial: at}
+}
+
+// pageAddress is where the configuration opens the page.
+func pageAddress(cfg *config.Config) *net.TCPAddr {
+	page := &net.TCPAddr{Port: cfg.Server.Port}
+	if addr, err := netip.ParseAddr(cfg.Server.Address); err == nil {
+		page.IP = addr.AsSlice()
+	}
+	return page
+}
+
+// certificateName is a name that the certificate of the configuration has, empty if none is known.
+func certificateName(cfg *config.Config) string {
+	if len(cfg.Server.ACMEDomains) > 0 {
+		return cfg.Server.ACMEDomains[0]
+	}
+	certificate, err := certs.Open(certOptions(cfg, newLogger(cfg.Log, io.Discard)))
+	if err != nil {
+		return ""
+	}
+	defer certificate.Close(context.Background())
+	return certificate.Name()
 }
 
 // answers tells whether a server of ours runs with this configuration.
 func answers(ctx context.Context, cfg *config.Config) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, localURL(cfg.Server.Address, cfg.Server.Port)+"healthz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+localAddress(cfg.Server.Address, cfg.Server.Port)+"/healthz", nil)
 	if err != nil {
 		return false
 	}
@@ -256,10 +293,7 @@ func machineOf(cfg *config.Config) *doctor.Machine {
 
 // candidatesByConfig works out what browsers are told, as far as nobody outside has to be asked.
 func candidatesByConfig(cfg *config.Config) ([]public.Candidate, error) {
-	page := &net.TCPAddr{Port: cfg.Server.Port}
-	if addr, err := netip.ParseAddr(cfg.Server.Address); err == nil {
-		page.IP = addr.AsSlice()
-	}
+	page := pageAddress(cfg)
 	options := networkOptions(cfg, page, newLogger(cfg.Log, io.Discard))
 	addrs, err := network.Addresses(options)
 	if err != nil {
@@ -279,11 +313,11 @@ func candidatesByConfig(cfg *config.Config) ([]public.Candidate, error) {
 // diagnose makes the report of this server.
 func (s *server) diagnose(cfg *config.Config) func(context.Context) *doctor.Report {
 	return func(ctx context.Context) *doctor.Report {
-		page := s.listener.Addr().(*net.TCPAddr)
+		page := s.front.Addr().(*net.TCPAddr)
 		options := doctor.Options{
 			Page:    page.String(),
 			Exposed: reachable(cfg, page),
-			Pages:   []doctor.Page{{URL: localURL(page.IP.String(), page.Port)}},
+			Pages:   []doctor.Page{pageHere(page.IP.String(), page, s.certs != nil, s.certificateName())},
 			Machine: machineOf(cfg),
 		}
 		options.Machine.Process = true

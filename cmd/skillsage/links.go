@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -14,12 +15,8 @@ import (
 
 // printLinks says where the server listens and how to try it: the two links of a fresh interview.
 func printLinks(out io.Writer, cfg *config.Config, s *server) {
-	tcp := s.listener.Addr().(*net.TCPAddr)
-	host := "localhost"
-	if !tcp.IP.IsUnspecified() && !tcp.IP.IsLoopback() {
-		host = tcp.IP.String()
-	}
-	base := "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port)) + "/"
+	tcp := s.front.Addr().(*net.TCPAddr)
+	base := pageURL(tcp, s.certs != nil, s.certificateName())
 
 	fmt.Fprintf(out, "skillsage %s listens on TCP %s\n", version(), tcp)
 	if s.media != nil {
@@ -42,7 +39,35 @@ func printLinks(out io.Writer, cfg *config.Config, s *server) {
 	interview := "demo-" + strings.ToLower(rand.Text()[:10])
 	fmt.Fprintf(out, "\nopen these two for an interview:\n  recruiter  %s?interview=%s&role=recruiter\n  candidate  %[1]s?interview=%s&role=candidate\n\n",
 		base, interview)
-	if host == "localhost" {
+	if strings.HasPrefix(base, "http://localhost") {
 		fmt.Fprintln(out, "(from another machine browsers give camera and microphone only to https pages)")
 	}
+}
+
+// certificateName is a name that the server's certificate has, empty if none is known.
+func (s *server) certificateName() string {
+	if s.certs == nil {
+		return ""
+	}
+	return s.certs.Name()
+}
+
+// pageURL is the address of a page that is served at tcp. name is of its certificate, empty if none is known.
+func pageURL(tcp *net.TCPAddr, secure bool, name string) string {
+	u := url.URL{Scheme: "http", Host: name, Path: "/"}
+	usual := 80
+	if secure {
+		u.Scheme, usual = "https", 443
+	}
+	switch {
+	case name != "":
+	case len(tcp.IP) == 0, tcp.IP.IsUnspecified(), tcp.IP.IsLoopback():
+		u.Host = "localhost"
+	default:
+		u.Host = tcp.IP.String()
+	}
+	if tcp.Port != usual || strings.Contains(u.Host, ":") {
+		u.Host = net.JoinHostPort(u.Host, strconv.Itoa(tcp.Port))
+	}
+	return u.String()
 }

@@ -9,6 +9,8 @@ import (
 
 	"skillsage/config"
 	"skillsage/network"
+	"skillsage/network/certs"
+	"skillsage/network/front"
 	"skillsage/network/public"
 	"skillsage/sfu"
 	"skillsage/signaling"
@@ -66,6 +68,33 @@ func signalingOptions(cfg *config.Config, log *slog.Logger) signaling.Options {
 			},
 		},
 	}
+}
+
+func certOptions(cfg *config.Config, log *slog.Logger) certs.Options {
+	c := cfg.Server
+	return certs.Options{
+		CertFile: c.TLSCert,
+		KeyFile:  c.TLSKey,
+		Domains:  c.ACMEDomains,
+		Email:    c.ACMEEmail,
+		Dir:      c.ACMEDir,
+		CA:       c.ACMECA,
+		Logger:   log,
+	}
+}
+
+// frontOptions: certificates is nil without TLS.
+func frontOptions(cfg *config.Config, certificates certs.Source, log *slog.Logger) front.Options {
+	options := front.Options{
+		Address:    cfg.Server.Listen(),
+		MaxPending: cfg.Server.MaxPending,
+		Shared:     cfg.Server.TrustedProxies,
+		Logger:     log,
+	}
+	if certificates != nil {
+		options.TLS = certificates.TLS()
+	}
+	return options
 }
 
 func networkOptions(cfg *config.Config, page net.Addr, log *slog.Logger) network.Options {

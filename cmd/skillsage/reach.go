@@ -20,7 +20,7 @@ func printReach(out io.Writer, cfg *config.Config, s *server) {
 			fmt.Fprintf(out, "  %-6s  %s\n", strings.ToUpper(protocol), strings.Join(addrs, ", "))
 		}
 	}
-	if !reachable(cfg, s.listener.Addr()) {
+	if !reachable(cfg, s.front.Addr()) {
 		return
 	}
 	for _, note := range public.Notes(candidates, s.addresses.Findings()) {

@@ -17,6 +17,8 @@ import (
 	"skillsage/config"
 	"skillsage/internal/httpapi"
 	"skillsage/network"
+	"skillsage/network/certs"
+	"skillsage/network/front"
 	"skillsage/network/public"
 	"skillsage/sfu"
 	"skillsage/signaling"
@@ -29,7 +31,8 @@ const stopTime = 2 * time.Second
 // server is everything that runs, in the order in which it starts. Its fields are static after start.
 type server struct {
 	log       *slog.Logger
-	listener  net.Listener
+	certs     certs.Source // nil without TLS
+	front     *front.Front
 	media     *network.Port     // nil when no room can ever be relayed
 	addresses *public.Addresses // nil likewise
 	engine    *sfu.Engine       // nil likewise
@@ -93,16 +96,21 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 			s.close()
 		}
 	}()
-	if s.listener, err = listen(cfg.Server.Listen(), "server.port, or the variable PORT,"); err != nil {
-		return nil, err
+	if cfg.Server.TLS() {
+		if s.certs, err = certs.Open(certOptions(cfg, log)); err != nil {
+			return nil, err
+		}
+	}
+	if s.front, err = front.Open(frontOptions(cfg, s.certs, log)); err != nil {
+		return nil, explainListen(err, cfg.Server.Listen(), "server.port, or the variable PORT,")
 	}
 	s.signaling = signaling.New(signalingOptions(cfg, log))
 
 	if relays(cfg) {
-		if s.media, err = network.Open(networkOptions(cfg, s.listener.Addr(), log)); err != nil {
+		if s.media, err = network.Open(networkOptions(cfg, s.front.Addr(), log)); err != nil {
 			return nil, fmt.Errorf("%w (relay.udp_port chooses the port, network.addresses where it is opened)", err)
 		}
-		told := publicOptions(cfg, s.listener.Addr(), s.media.Addresses())
+		told := publicOptions(cfg, s.front.Addr(), s.media.Addresses())
 		told.Reflexive, told.Logger = s.media.Reflexive, log
 		s.addresses = public.New(told)
 		if s.engine, err = sfu.New(relayOptions(cfg, s.media, s.addresses, log)); err != nil {
@@ -123,8 +131,16 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	if !cfg.Admin.Public {
 		admin = nil
 	}
-	s.http = s.newHTTP(cfg, httpapi.New(s.signaling, &s.health, assets, admin))
-	go s.serveOn(s.http, s.listener)
+	handler := httpapi.New(s.signaling, &s.health, assets, admin)
+	if s.certs != nil && cfg.Server.PlainHTTP == "redirect" {
+		handler = httpapi.HTTPSOnly(handler)
+	}
+	s.http = s.newHTTP(cfg, handler)
+	front.Attach(s.http)
+	go s.serveOn(s.http, s.front.HTTP())
+	if s.certs != nil {
+		s.certs.Begin(s.front.Addr().(*net.TCPAddr))
+	}
 	return s, nil
 }
 
@@ -136,7 +152,7 @@ func relays(cfg *config.Config) bool {
 
 // adminPages makes the operator's pages.
 func (s *server) adminPages(cfg *config.Config) http.Handler {
-	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Doctor: s.diagnose(cfg), Version: version(), Token: cfg.Admin.Token}
+	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Front: s.front, Doctor: s.diagnose(cfg), Version: version(), Token: cfg.Admin.Token}
 	if s.engine != nil { // a nil pointer in an interface is not nil
 		options.Relay, options.Media = s.engine, s.media
 	}
@@ -149,7 +165,8 @@ func (s *server) startAdmin(cfg *config.Config, pages http.Handler) error {
 	if cfg.Admin.Listen == "" {
 		return nil
 	}
-	listener, err := listen(cfg.Admin.Listen, "admin.listen")
+	listener, err := net.Listen("tcp", cfg.Admin.Listen)
+	err = explainListen(err, cfg.Admin.Listen, "admin.listen")
 	if err != nil && !cfg.Admin.Chosen {
 		s.log.Warn("no metrics and no debug page", "error", err)
 		return nil
@@ -162,12 +179,15 @@ func (s *server) startAdmin(cfg *config.Config, pages http.Handler) error {
 	return nil
 }
 
-func listen(address, option string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is taken by another program; %s chooses another port: %w", address, option, err)
+// explainListen says what can be done about an error of opening address, which option chose.
+func explainListen(err error, address, option string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is taken by another program; %s chooses another port: %w", address, option, err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%s may not be opened by this user; %s chooses another port: %w", address, option, err)
 	}
-	return l, err
+	return err
 }
 
 // newHTTP has no ReadTimeout and no WriteTimeout: they would cut long polls. The signaling sets
@@ -240,8 +260,11 @@ func (s *server) close() {
 	if s.media != nil {
 		_ = s.media.Close()
 	}
-	if s.listener != nil {
-		_ = s.listener.Close() // when the start failed; else it is closed already
+	if s.front != nil {
+		_ = s.front.Close()
+	}
+	if s.certs != nil {
+		s.note("getting certificates was cut", s.certs.Close(ctx))
 	}
 }
 

@@ -140,7 +140,7 @@ func (v *visit) answer(ctx context.Context) Check {
 		check.Status, check.Result = OK, "the server is healthy"
 	}
 	if v.healthy && v.url.Scheme == "http" && !isLoopbackHost(v.url.Hostname()) {
-		check.Status, check.Advice = Warn, "Serve the page by https: server.tls, or a proxy that ends TLS"
+		check.Status, check.Advice = Warn, "Serve the page by https: server.acme_domains or server.tls_cert, or a proxy that ends TLS"
 		check.Result += ", but browsers give camera and microphone to https pages only (and to localhost)"
 	}
 	return check
@@ -204,7 +204,7 @@ func (v *visit) checkCertificate(now time.Time) Check {
 	case errors.As(err, &name):
 		check.Result, check.Advice = fmt.Sprintf("it is for %s, not for %s: browsers refuse it", strings.Join(names(leaf), ", "), host), "Get one for that name, or open the page by one of those"
 	case errors.As(err, &authority) && leaf.Issuer.String() == leaf.Subject.String():
-		check.Result, check.Advice = "nobody vouches for it (it is self-signed): browsers refuse it", "Get one of a public authority, which server.tls can do by ACME"
+		check.Result, check.Advice = "nobody vouches for it (it is self-signed): browsers refuse it", "Get one of a public authority, which server.acme_domains does"
 	case errors.As(err, &authority):
 		check.Result = fmt.Sprintf("its issuer (%s) is not known to this machine: browsers may refuse it", issuer)
 		check.Advice = "If that is a public authority, the file lacks the intermediate certificates: put the full chain into it. If it is your own, every client must know it"

@@ -124,7 +124,7 @@ func TestPageWithoutHTTPS(t *testing.T) {
 	if len(got) != 2 {
 		t.Fatalf("%+v", got)
 	}
-	wants(t, got[0], Warn, "camera and microphone to https pages only", "server.tls")
+	wants(t, got[0], Warn, "camera and microphone to https pages only", "server.tls_cert")
 	wants(t, got[1], OK)
 }
 

@@ -17,6 +17,7 @@ import (
 type AdminOptions struct {
 	Health    *Health
 	Signaling SignalingStats
+	Front     FrontStats
 	Relay     RelayStats // nil without a media relay
 	Media     MediaStats // nil likewise
 	// Doctor tries what clients will do and says what came of it, within doctor.Limit; nil: there is no such page. It is
@@ -32,7 +33,7 @@ type AdminOptions struct {
 // /debug/pprof/ and, open to all who reach it, /healthz.
 func NewAdmin(o AdminOptions) http.Handler {
 	page := &debugPage{relay: o.Relay, version: o.Version}
-	metrics := metricsHandler(o.Signaling, o.Relay, o.Media)
+	metrics := metricsHandler(o.Signaling, o.Front, o.Relay, o.Media)
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", page.html)
 	pages.HandleFunc("/rooms.json", page.json)

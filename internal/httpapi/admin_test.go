@@ -31,7 +31,7 @@ func askContext(ctx context.Context, h http.Handler, url string, headers ...stri
 }
 
 func admin(token string, f fixed) http.Handler {
-	return NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Relay: fixedRelay(f), Media: fixedMedia(f), Version: "v1", Token: token})
+	return NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Front: fixedFront(f), Relay: fixedRelay(f), Media: fixedMedia(f), Version: "v1", Token: token})
 }
 
 var adminPaths = []string{"/", "/rooms.json", "/metrics", "/style.css", "/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/symbol"}
@@ -204,7 +204,7 @@ func TestRoomsJSON(t *testing.T) {
 	if got.Version != "v1" || len(got.Rooms) != 2 || got.Rooms[0].Members[0].Legs[0].RTTMs != 42.4 || *got.Rooms[0].Members[0].Legs[0].LossUp != 0.0123 {
 		t.Errorf("%+v", got)
 	}
-	p2p := NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}})
+	p2p := NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Front: fixedFront{}})
 	if w := ask(p2p, "http://localhost/rooms.json"); w.Code != 200 || !strings.Contains(w.Body.String(), `"rooms":[]`) {
 		t.Errorf("without a relay: %d %s", w.Code, w.Body)
 	}

@@ -59,6 +59,20 @@ func New(signaling http.Handler, health *Health, assets fs.FS, admin http.Handle
 	})
 }
 
+// HTTPSOnly sends what came without TLS to the same address on https, but for /healthz, which load balancers ask for without.
+func HTTPSOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.TLS != nil || r.URL.Path == "/healthz":
+			next.ServeHTTP(w, r)
+		case !strings.HasPrefix(r.URL.Path, "/") || !hostPattern.MatchString(r.Host):
+			http.Error(w, "this is served over https only", http.StatusBadRequest)
+		default: // 308 keeps method and body
+			http.Redirect(w, r, "https://"+r.Host+r.URL.RequestURI(), http.StatusPermanentRedirect)
+		}
+	})
+}
+
 func readOnly(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return true

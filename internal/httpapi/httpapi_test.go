@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 
 	"skillsage/network"
+	"skillsage/network/front"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/signaling/engineio"
@@ -60,6 +61,35 @@ func TestRoutes(t *testing.T) {
 		resp, body := get(t, New(io, &Health{}, built, nil), c.method, c.path)
 		if resp.StatusCode != c.status || !strings.Contains(body, c.body) {
 			t.Errorf("%s %s: %d %q", c.method, c.path, resp.StatusCode, body)
+		}
+	}
+}
+
+func TestHTTPSOnly(t *testing.T) {
+	h := HTTPSOnly(New(http.NotFoundHandler(), &Health{}, built, nil))
+	for _, c := range []struct {
+		method, url string // https: with TLS
+		status      int
+		location    string
+	}{
+		{"GET", "https://room.example/", 200, ""},
+		{"GET", "http://room.example/?interview=a%20b", 308, "https://room.example/?interview=a%20b"},
+		{"POST", "http://room.example:5000/socket.io/?EIO=4", 308, "https://room.example:5000/socket.io/?EIO=4"},
+		{"GET", "http://[2001:db8::1]:5000//evil.example/", 308, "https://[2001:db8::1]:5000//evil.example/"},
+		{"GET", "http://room.example/healthz", 200, ""},
+		{"OPTIONS", "*", 400, ""},
+	} {
+		resp, _ := get(t, h, c.method, c.url)
+		if resp.StatusCode != c.status || resp.Header.Get("Location") != c.location {
+			t.Errorf("%s %s: %d %q", c.method, c.url, resp.StatusCode, resp.Header.Get("Location"))
+		}
+	}
+	for _, host := range []string{"", "a b", "room.example/x", "x@room.example", "room.example\r\nSet-Cookie: a=b"} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != 400 {
+			t.Errorf("%q: %d %q", host, w.Code, w.Header())
 		}
 	}
 }
@@ -116,6 +146,7 @@ func TestHealthTurnsWhenDraining(t *testing.T) {
 
 type fixed struct {
 	signaling signaling.Stats
+	front     front.Stats
 	relay     sfu.Stats
 	media     network.Stats
 	totals    sfu.Totals
@@ -135,6 +166,10 @@ func (f fixedRelay) Totals() sfu.Totals { return f.totals }
 
 func (f fixedRelay) Snapshot(context.Context) ([]sfu.RoomStats, error) { return f.rooms, f.err }
 
+type fixedFront fixed
+
+func (f fixedFront) Stats() front.Stats { return f.front }
+
 type fixedMedia fixed
 
 func (f fixedMedia) Stats() network.Stats { return f.media }
@@ -144,6 +179,7 @@ func TestMetrics(t *testing.T) {
 		signaling: signaling.Stats{Rooms: 2, Joined: 7, Refused: map[string]uint64{"room-full": 3}, SocketIO: socketio.Stats{
 			Sockets: 5, Engine: engineio.Stats{Closed: map[engineio.Reason]uint64{"ping timeout": 6}},
 		}},
+		front: front.Stats{Pending: 13, Accepted: 14, Delivered: map[string]uint64{"https": 15}, Closed: map[string]uint64{"timeout": 16}},
 		relay: sfu.Stats{Legs: 4, LegsOpened: 9, ICERestarts: 13, MediaTroubles: [len(sfu.MediaReasons)]uint64{2: 14}},
 		media: network.Stats{Dropped: 8},
 	}
@@ -152,9 +188,11 @@ func TestMetrics(t *testing.T) {
 	f.totals.Distributions[sfu.ReceivedLoss] = sfu.Histogram{Buckets: [14]uint64{3, 0, 1, 0, 0, 0, 0, 0, 1}, Count: 5, Sum: 0.75}
 	f.totals.Distributions[sfu.SetUp] = sfu.Histogram{Buckets: [14]uint64{0, 0, 0, 0, 0, 2}, Count: 2, Sum: 0.25}
 	f.totals.Connected = map[sfu.Path]int{{Transport: "udp", Local: "host", Remote: "prflx"}: 2, {Transport: "udp", Local: "srflx", Remote: "prflx"}: 1, {Transport: "tcp", Local: "host", Remote: "host"}: 1}
-	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Relay: fixedRelay(f), Media: fixedMedia(f)}), "GET", "http://127.0.0.1:9090/metrics")
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Front: fixedFront(f), Relay: fixedRelay(f), Media: fixedMedia(f)}), "GET", "http://127.0.0.1:9090/metrics")
 	for _, want := range []string{
 		"\nskillsage_rooms 2\n", "\nskillsage_joins_total 7\n", "\nskillsage_events_refused_total{code=\"room-full\"} 3\n",
+		"\nskillsage_tcp_connections_pending 13\n", "\nskillsage_tcp_connections_accepted_total 14\n",
+		"\nskillsage_tcp_connections_total{protocol=\"https\"} 15\n", "\nskillsage_tcp_connections_closed_total{reason=\"timeout\"} 16\n",
 		"\nskillsage_legs 4\n", "\nskillsage_legs_opened_total 9\n", "\ngo_goroutines ",
 		"\nskillsage_ice_restarts_total 13\n", "\nskillsage_media_missing_total{reason=\"lost\",state=\"no-connection\"} 14\n",
 		"\nskillsage_media_missing_total{reason=\"never\",state=\"no-media\"} 0\n",
@@ -171,7 +209,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, body)
 		}
 	}
-	_, body = get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f)}), "GET", "http://127.0.0.1:9090/metrics")
+	_, body = get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Front: fixedFront(f)}), "GET", "http://127.0.0.1:9090/metrics")
 	if strings.Contains(body, "skillsage_legs ") {
 		t.Error("metrics of a relay that is not there")
 	}
@@ -183,7 +221,8 @@ func TestManualNamesRealMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Relay: fixedRelay{}, Media: fixedMedia{}}), "GET", "http://127.0.0.1:9090/metrics")
+	tcp := fixedFront{front: front.Stats{Delivered: map[string]uint64{"http": 0}, Closed: map[string]uint64{"gone": 0}}}
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Front: tcp, Relay: fixedRelay{}, Media: fixedMedia{}}), "GET", "http://127.0.0.1:9090/metrics")
 	exist := make(map[string]bool)
 	for _, line := range strings.Split(body, "\n") {
 		if name, ok := strings.CutPrefix(line, "# TYPE skillsage_"); ok {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"skillsage/network"
+	"skillsage/network/front"
 	"skillsage/sfu"
 	"skillsage/signaling"
 )
@@ -26,13 +27,17 @@ type RelayStats interface {
 // MediaStats is what the metrics need of network.Port.
 type MediaStats interface{ Stats() network.Stats }
 
+// FrontStats is what the metrics need of front.Front.
+type FrontStats interface{ Stats() front.Stats }
+
 // metricsHandler answers in the Prometheus format. relay and media are nil without a media relay.
-func metricsHandler(signaling SignalingStats, relay RelayStats, media MediaStats) http.Handler {
+func metricsHandler(signaling SignalingStats, front FrontStats, relay RelayStats, media MediaStats) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		signalingCollector{signaling},
+		frontCollector{front},
 	)
 	if relay != nil {
 		registry.MustRegister(relayCollector{relay}, streamCollector{relay})
@@ -59,15 +64,33 @@ func counter[S any](name, help string, read func(S) uint64) metric[S] {
 		func(s S) float64 { return float64(read(s)) }}
 }
 
-func describe[S any](all []metric[S], ch chan<- *prometheus.Desc) {
+// labelled is a family of counters with one label. Its values come from fixed tables, never from a client.
+type labelled[S any] struct {
+	desc *prometheus.Desc
+	read func(S) map[string]uint64
+}
+
+func family[S any](name, help, label string, read func(S) map[string]uint64) labelled[S] {
+	return labelled[S]{prometheus.NewDesc("skillsage_"+name+"_total", help, []string{label}, nil), read}
+}
+
+func describe[S any](all []metric[S], families []labelled[S], ch chan<- *prometheus.Desc) {
 	for _, m := range all {
 		ch <- m.desc
 	}
+	for _, f := range families {
+		ch <- f.desc
+	}
 }
 
-func collect[S any](all []metric[S], s S, ch chan<- prometheus.Metric) {
+func collect[S any](all []metric[S], families []labelled[S], s S, ch chan<- prometheus.Metric) {
 	for _, m := range all {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(s))
+	}
+	for _, f := range families {
+		for label, n := range f.read(s) {
+			ch <- prometheus.MustNewConstMetric(f.desc, prometheus.CounterValue, float64(n), label)
+		}
 	}
 }
 
@@ -102,17 +125,7 @@ var signalingMetrics = []metric[signaling.Stats]{
 	counter("signaling_panics", "Panics caught in calls of the relay.", func(s signaling.Stats) uint64 { return s.Panics }),
 }
 
-// labelled is a family of counters with one label. Its values come from fixed tables, never from a client.
-type labelled struct {
-	desc *prometheus.Desc
-	read func(signaling.Stats) map[string]uint64
-}
-
-func family(name, help, label string, read func(signaling.Stats) map[string]uint64) labelled {
-	return labelled{prometheus.NewDesc("skillsage_"+name+"_total", help, []string{label}, nil), read}
-}
-
-var signalingFamilies = []labelled{
+var signalingFamilies = []labelled[signaling.Stats]{
 	family("events_refused", "Events answered with an error.", "code", func(s signaling.Stats) map[string]uint64 { return s.Refused }),
 	family("events_dropped", "Events dropped silently.", "reason", func(s signaling.Stats) map[string]uint64 { return s.Dropped }),
 	family("leg_states", "Changes of state of media connections.", "state", func(s signaling.Stats) map[string]uint64 { return s.LegStates }),
@@ -127,20 +140,32 @@ var signalingFamilies = []labelled{
 }
 
 func (c signalingCollector) Describe(ch chan<- *prometheus.Desc) {
-	describe(signalingMetrics, ch)
-	for _, f := range signalingFamilies {
-		ch <- f.desc
-	}
+	describe(signalingMetrics, signalingFamilies, ch)
 }
 
 func (c signalingCollector) Collect(ch chan<- prometheus.Metric) {
-	s := c.source.Stats()
-	collect(signalingMetrics, s, ch)
-	for _, f := range signalingFamilies {
-		for label, n := range f.read(s) {
-			ch <- prometheus.MustNewConstMetric(f.desc, prometheus.CounterValue, float64(n), label)
-		}
-	}
+	collect(signalingMetrics, signalingFamilies, c.source.Stats(), ch)
+}
+
+type frontCollector struct{ source FrontStats }
+
+var frontMetrics = []metric[front.Stats]{
+	gauge("tcp_connections_pending", "TCP connections that are being told apart now.", func(s front.Stats) float64 { return float64(s.Pending) }),
+	counter("tcp_connections_accepted", "TCP connections ever accepted.", func(s front.Stats) uint64 { return s.Accepted }),
+	counter("tcp_accept_errors", "Times that TCP connections could not be accepted, for lack of files for example.", func(s front.Stats) uint64 { return s.AcceptErrors }),
+}
+
+var frontFamilies = []labelled[front.Stats]{
+	family("tcp_connections", "TCP connections by what they turned out to carry.", "protocol", func(s front.Stats) map[string]uint64 { return s.Delivered }),
+	family("tcp_connections_closed", "TCP connections closed before they carried anything, by the reason.", "reason", func(s front.Stats) map[string]uint64 { return s.Closed }),
+}
+
+func (c frontCollector) Describe(ch chan<- *prometheus.Desc) {
+	describe(frontMetrics, frontFamilies, ch)
+}
+
+func (c frontCollector) Collect(ch chan<- prometheus.Metric) {
+	collect(frontMetrics, frontFamilies, c.source.Stats(), ch)
 }
 
 type relayCollector struct{ source RelayStats }
@@ -175,13 +200,13 @@ var mediaTroubles = prometheus.NewDesc("skillsage_media_missing_total",
 	"Times that the members of a call were told that no media come of one of them.", []string{"state", "reason"}, nil)
 
 func (c relayCollector) Describe(ch chan<- *prometheus.Desc) {
-	describe(relayMetrics, ch)
+	describe(relayMetrics, nil, ch)
 	ch <- mediaTroubles
 }
 
 func (c relayCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.source.Stats()
-	collect(relayMetrics, s, ch)
+	collect(relayMetrics, nil, s, ch)
 	for i, n := range s.MediaTroubles {
 		why := sfu.MediaReasons[i]
 		ch <- prometheus.MustNewConstMetric(mediaTroubles, prometheus.CounterValue, float64(n), string(why.State), string(why.Reason))
@@ -202,8 +227,8 @@ var mediaMetrics = []metric[network.Stats]{
 	counter("udp_packets_malformed", "Packets received that were too large to be WebRTC.", func(s network.Stats) uint64 { return s.Malformed }),
 }
 
-func (c mediaCollector) Describe(ch chan<- *prometheus.Desc) { describe(mediaMetrics, ch) }
+func (c mediaCollector) Describe(ch chan<- *prometheus.Desc) { describe(mediaMetrics, nil, ch) }
 
 func (c mediaCollector) Collect(ch chan<- prometheus.Metric) {
-	collect(mediaMetrics, c.source.Stats(), ch)
+	collect(mediaMetrics, nil, c.source.Stats(), ch)
 }
