@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -43,6 +44,8 @@ type Port struct {
 	mux     *ice.MultiUDPMuxDefault
 	addrs   []netip.AddrPort
 	sockets []*socket // of the addresses
+
+	virtualMu sync.Mutex // held while the address of a Virtual is chosen
 
 	count counters
 	conns atomic.Int64 // that the muxes hold
@@ -213,4 +216,11 @@ func (p *Port) HasLoopback() bool {
 }
 
 // Close ends the port and every connection on it.
-func (p *Port) Close() error { return p.mux.Close() }
+func (p *Port) Close() error {
+	for _, s := range p.sockets {
+		if turn := s.turn.Load(); turn != nil {
+			_ = turn.Close()
+		}
+	}
+	return p.mux.Close()
+}

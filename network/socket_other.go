@@ -12,15 +12,38 @@ const hasRoutes = false
 
 // socket is a plain UDP socket: only Linux hands over many packets in one call. Its routes get nothing.
 type socket struct {
-	*net.UDPConn
-	routes *routes
+	conn *net.UDPConn
+	common
 }
 
-func newSocket(conn *net.UDPConn, _ *counters) (*socket, error) {
-	return &socket{UDPConn: conn, routes: newRoutes()}, nil
+func newSocket(conn *net.UDPConn, count *counters) (*socket, error) {
+	return &socket{conn: conn, common: newCommon(localOf(conn), count, conn.SetReadDeadline)}, nil
 }
 
-// WriteToAddrPort sends one packet.
-func (s *socket) WriteToAddrPort(b []byte, addr netip.AddrPort) (int, error) {
-	return s.WriteToUDPAddrPort(b, addr)
+// ReadFromAddrPort returns one packet of those that no TURN server takes.
+func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	for {
+		if n, from, ok := s.inside.queue.TryTake(b); ok {
+			return n, from, nil
+		}
+		n, from, err := s.conn.ReadFromUDPAddrPort(b)
+		switch {
+		case err == nil:
+			from = plainAddr(from)
+			if !isMedia(b[:n]) && s.toTURN(b[:n], from) {
+				continue
+			}
+			return n, from, nil
+		case !s.inside.woke(err):
+			return 0, netip.AddrPort{}, err
+		}
+	}
 }
+
+// write sends one packet to the network.
+func (s *socket) write(b []byte, addr netip.AddrPort) error {
+	_, err := s.conn.WriteToUDPAddrPort(b, addr)
+	return err
+}
+
+func (s *socket) Close() error { return s.conn.Close() }
