@@ -64,6 +64,7 @@ func newRoom(s *Server, id string) *room {
 func (r *room) addLocked(m *member) {
 	r.members[m.id] = m
 	r.list = append(r.list, m)
+	r.server.members.Store(m.id, m)
 	r.server.stats.members.Add(1)
 	r.server.stats.joined.Add(1)
 	if r.mode == ModeRelay {
@@ -74,6 +75,7 @@ func (r *room) addLocked(m *member) {
 
 // welcomeLocked tells a member what it has joined.
 func (r *room) welcomeLocked(m *member) {
+	r.tellICEServersLocked(m)
 	r.post(m, r.encodeUsers())
 	r.post(m, r.chat.encode())
 	r.post(m, r.code.encode())
@@ -124,6 +126,7 @@ func (r *room) removeLocked(m *member) bool {
 	}
 	m.gone = true
 	delete(r.members, m.id)
+	r.server.members.CompareAndDelete(m.id, m) // unless it is in another room by now
 	for i := range r.list {
 		if r.list[i] == m {
 			r.list = append(r.list[:i], r.list[i+1:]...)

@@ -8,6 +8,7 @@ import (
 
 	"skillsage/config"
 	"skillsage/network"
+	"skillsage/network/turn"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/signaling/engineio"
@@ -105,6 +106,44 @@ func relayOptions(cfg *config.Config, media *network.Port, log *slog.Logger) sfu
 		PanelPercentile:    c.PanelPercentile,
 		VideoCodecs:        c.VideoCodecs,
 		QualityInterval:    qualityInterval(c.QualityInterval),
+	}
+}
+
+func turnOptions(cfg *config.Config, media *network.Port, members *signaling.Server, log *slog.Logger) turn.Options {
+	c := cfg.TURN
+	return turn.Options{
+		Port:          media,
+		Realm:         c.Realm,
+		Secret:        c.Secret,
+		CredentialTTL: c.CredentialTTL,
+		Member: func(id string) (known, outside bool) {
+			mode, known := members.MemberMode(id)
+			return known, mode == signaling.ModeP2P
+		},
+		RelayPorts:              turn.PortRange(c.RelayPorts),
+		MaxAllocations:          c.MaxAllocations,
+		MaxAllocationsPerMember: c.MaxAllocationsPerMember,
+		MaxBandwidthPerMember:   c.MaxBandwidthPerMember,
+		Logger:                  log,
+	}
+}
+
+// iceServers makes what members are told of STUN and TURN servers.
+func (s *server) iceServers(cfg *config.Config) func(member string) []signaling.ICEServer {
+	var accounts []turn.Account
+	if s.turn != nil {
+		reach := turn.Reach{Host: cfg.TURN.Host, UDP: s.media.Addresses()}
+		accounts = append(accounts, s.turn.Account(reach.URLs()))
+	}
+	if c := cfg.TURN; len(c.ExternalURLs) > 0 {
+		accounts = append(accounts, turn.Account{URLs: c.ExternalURLs, Secret: c.ExternalSecret, TTL: c.CredentialTTL})
+	}
+	return func(member string) []signaling.ICEServer {
+		servers := make([]signaling.ICEServer, len(accounts))
+		for i, account := range accounts {
+			servers[i] = signaling.ICEServer(account.For(member))
+		}
+		return servers
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"skillsage/config"
 	"skillsage/internal/httpapi"
 	"skillsage/network"
+	"skillsage/network/turn"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/web"
@@ -29,8 +30,9 @@ const stopTime = 2 * time.Second
 type server struct {
 	log       *slog.Logger
 	listener  net.Listener
-	media     *network.Port // nil when no room can ever be relayed
-	engine    *sfu.Engine   // nil likewise
+	media     *network.Port // nil when no room can ever be relayed and there is no TURN server
+	engine    *sfu.Engine   // nil when no room can ever be relayed
+	turn      *turn.Server  // nil when it is off
 	signaling *signaling.Server
 	health    httpapi.Health
 	http      *http.Server
@@ -85,17 +87,26 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	}
 	s.signaling = signaling.New(signalingOptions(cfg, log))
 
-	// In a peer-to-peer server no recruiter can switch, the media port stays closed.
-	if cfg.Relay.Mode == "relay" || cfg.Relay.RoomMode == "recruiter" {
+	// In a peer-to-peer server no recruiter can switch, nothing is relayed.
+	relays, turns := cfg.Relay.Mode == "relay" || cfg.Relay.RoomMode == "recruiter", cfg.TURN.Enabled == "on"
+	if relays || turns {
 		if s.media, err = network.Open(networkOptions(cfg, s.listener.Addr(), log)); err != nil {
 			return nil, fmt.Errorf("%w (relay.udp_port chooses the port, network.addresses where it is opened)", err)
 		}
+	}
+	if relays {
 		if s.engine, err = sfu.New(relayOptions(cfg, s.media, log)); err != nil {
 			return nil, err
 		}
 		s.engine.SetOutbox(outbox{s.signaling})
 		s.signaling.SetRelay(s.engine)
 	}
+	if turns {
+		if s.turn, err = turn.Open(turnOptions(cfg, s.media, s.signaling, log)); err != nil {
+			return nil, err
+		}
+	}
+	s.signaling.SetICEServers(cfg.TURN.CredentialTTL, s.iceServers(cfg))
 
 	assets, built := web.Assets()
 	if !built {
@@ -117,7 +128,13 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 func (s *server) adminPages(cfg *config.Config) http.Handler {
 	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Version: version(), Token: cfg.Admin.Token}
 	if s.engine != nil { // a nil pointer in an interface is not nil
-		options.Relay, options.Media = s.engine, s.media
+		options.Relay = s.engine
+	}
+	if s.media != nil {
+		options.Media = s.media
+	}
+	if s.turn != nil {
+		options.TURN = s.turn
 	}
 	return httpapi.NewAdmin(options)
 }
@@ -208,6 +225,9 @@ func (s *server) close() {
 	}
 	if s.engine != nil {
 		s.note("media connections were cut", s.engine.Close(ctx))
+	}
+	if s.turn != nil {
+		s.note("TURN clients were cut", s.turn.Close(ctx))
 	}
 	// All long polls have been answered by now. What still keeps an HTTP server from ending is a browser's
 	// spare connection that never carried a request.

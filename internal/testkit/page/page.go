@@ -15,6 +15,11 @@ import (
 
 // NewConnection opens a connection that only has addresses of the loopback interface. codecs nil means the stack's own.
 func NewConnection(codecs *webrtc.MediaEngine) (*webrtc.PeerConnection, error) {
+	return NewConfigured(codecs, webrtc.Configuration{})
+}
+
+// NewConfigured is NewConnection for pages that know ICE servers.
+func NewConfigured(codecs *webrtc.MediaEngine, config webrtc.Configuration) (*webrtc.PeerConnection, error) {
 	if codecs == nil {
 		codecs = &webrtc.MediaEngine{}
 		if err := codecs.RegisterDefaultCodecs(); err != nil {
@@ -27,7 +32,7 @@ func NewConnection(codecs *webrtc.MediaEngine) (*webrtc.PeerConnection, error) {
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetDTLSRetransmissionInterval(50 * time.Millisecond)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)).NewPeerConnection(config)
 }
 
 // Alive changes a server's description so that the stack does not stop a transceiver for good because neither side
