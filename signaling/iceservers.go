@@ -27,7 +27,7 @@ func (s *Server) SetICEServers(ttl time.Duration, servers func(member string) []
 	}
 }
 
-// tellICEServersLocked goes out before anything that makes a page open its connections; r.mu is held.
+// tellICEServersLocked goes out before anything that the join causes, offers above all; r.mu is held.
 func (r *room) tellICEServersLocked(m *member) {
 	if r.server.iceServers == nil {
 		return

@@ -25,8 +25,8 @@ func iceServersOf(id string) string {
 	return `{"iceServers":[{"urls":["turn:turn.example:443?transport=udp"],"username":"user-` + id + `","credential":"secret-` + id + `"}],"ttl":3600}`
 }
 
-// Every joiner is told its own servers before it hears of anybody whom it could call, and again when it joins again;
-// nobody hears of another's.
+// Every joiner is told its own servers, after what the original server tells and before anything else, and again when
+// it joins again; nobody hears of another's.
 func TestJoinersAreToldICEServers(t *testing.T) {
 	r := startICE(t, Options{})
 	a := r.join("one", "recruiter")
@@ -36,7 +36,7 @@ func TestJoinersAreToldICEServers(t *testing.T) {
 	r.rejoin(b, "one", "candidate")
 	r.rejoin(b, "two", "candidate")
 	r.fence("one", a, a)
-	want := append([]string{"ice-servers"}, welcome...)
+	want := append(append([]string(nil), welcome...), "ice-servers")
 	r.wantNames("a", a, append(append([]string(nil), want...), "user-joined", "user-left")...)
 	r.wantNames("b", b, append(append(append([]string(nil), want...), want...), want...)...)
 }

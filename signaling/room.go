@@ -75,10 +75,10 @@ func (r *room) addLocked(m *member) {
 
 // welcomeLocked tells a member what it has joined.
 func (r *room) welcomeLocked(m *member) {
-	r.tellICEServersLocked(m)
 	r.post(m, r.encodeUsers())
 	r.post(m, r.chat.encode())
 	r.post(m, r.code.encode())
+	r.tellICEServersLocked(m)
 }
 
 // partLocked has m's page close what it holds of an earlier stay. It goes out before room-users, and a page that holds

@@ -122,8 +122,10 @@ func TestTURNOff(t *testing.T) {
 		t.Errorf("a UDP port is open:\n%s", out)
 	}
 	conn := p.join("one")
-	if text := p.hear(conn, `42["`); !strings.HasPrefix(text, "room-users") {
-		t.Errorf("first came %s", text)
+	p.hear(conn, `42["code-state"`)
+	p.say(conn, `42["question-change",{"interviewId":"one","questionId":"q"}]`)
+	if text := p.hear(conn, `42["`); !strings.HasPrefix(text, "question-change") {
+		t.Errorf("then came %s", text)
 	}
 
 	external := startServer(t, "SKILLSAGE_TURN_ENABLED=off", "SKILLSAGE_TURN_EXTERNAL_URLS=turns:turn.example:443?transport=tcp,stun:turn.example", "SKILLSAGE_TURN_EXTERNAL_SECRET=north", "SKILLSAGE_LOG_LEVEL=debug")

@@ -3,7 +3,6 @@ package turn
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -133,10 +132,10 @@ func (s *Server) newRelay(member string, use *usage, local netip.Addr) (*relay, 
 	if outside {
 		ports = s.opts.RelayPorts
 	}
-	size := int(ports.Max) - int(ports.Min) + 1
-	start := rand.IntN(size)
-	for i := range min(size, portTries) {
-		port := ports.Min + uint16((start+i)%size)
+	size := uint32(ports.Max) - uint32(ports.Min) + 1
+	for range min(size, portTries) {
+		// One after the other, so that it is long until a port is given again: ICE keeps addresses in mind for a while.
+		port := ports.Min + uint16(s.nextPort.Add(1)%size)
 		if outside {
 			socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, port)))
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -62,8 +63,9 @@ type Server struct {
 	listener *listener // nil: no TCP
 	hosts    hosts
 
-	media atomic.Pointer[mediaAddresses]
-	count counters
+	media    atomic.Pointer[mediaAddresses]
+	nextPort atomic.Uint32
+	count    counters
 
 	mu      sync.Mutex
 	relays  map[netip.AddrPort]*relay // guarded by mu; by relayed address
@@ -111,6 +113,7 @@ func Open(opts Options) (*Server, error) {
 		members: make(map[string]*usage),
 		ended:   make(chan struct{}),
 	}
+	s.nextPort.Store(mathrand.Uint32())
 	s.Advertise(nil)
 	config := pion.ServerConfig{
 		Realm:         opts.Realm,

@@ -24,16 +24,14 @@ func (c *packetConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return c.PacketConn.WriteTo(b, addr)
 }
 
-// isAnonymous tells the answers to requests without good credentials: all others are signed. Data is no answer.
+// isAnonymous tells the answers to requests without good credentials: all others are signed.
 func isAnonymous(b []byte) bool {
-	if !stun.IsMessage(b) {
+	const answerBit = 1 // of the first byte (RFC 8489 section 5); data has none
+	if len(b) == 0 || b[0]&^answerBit > 0x3F || b[0]&answerBit == 0 {
 		return false
 	}
 	m := stun.Message{Raw: b}
-	if m.Decode() != nil {
-		return true
-	}
-	return m.Type.Class != stun.ClassIndication && !m.Contains(stun.AttrMessageIntegrity)
+	return m.Decode() != nil || !m.Contains(stun.AttrMessageIntegrity)
 }
 
 // anonymousRate is how many such answers an address gets in a second: more than all the people behind one NAT cause, and

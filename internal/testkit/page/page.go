@@ -30,6 +30,7 @@ func NewConfigured(codecs *webrtc.MediaEngine, config webrtc.Configuration) (*we
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	settings.SetRelayAcceptanceMinWait(0) // browsers do not wait
 	settings.SetDTLSRetransmissionInterval(50 * time.Millisecond)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)).NewPeerConnection(config)
