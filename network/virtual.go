@@ -58,9 +58,8 @@ func (p *Port) socketAt(local netip.AddrPort) *socket {
 	return nil
 }
 
-// Send hands the port a packet as if it had come from the network to one of its Addresses; false: to is none of them.
-// What an ICE agent or its media would not send, such as TURN inside TURN, is dropped. Send does not block. The packet is the
-// port's during the call, which may change it.
+// Send hands the port a packet as if it had come from the network to one of its Addresses; false: to is none of them. It
+// does not block. The packet is the port's during the call, which may change it.
 func (v *Virtual) Send(packet []byte, to netip.AddrPort) bool {
 	for _, s := range v.sockets {
 		if s.addr == to {
@@ -78,7 +77,8 @@ func (v *Virtual) Close() {
 	}
 }
 
-// take treats a packet of a virtual peer as the reader treats those of the network.
+// take treats a packet of a virtual peer as the reader treats those of the network, but for the TURN server: there is no
+// TURN inside TURN.
 func (s *socket) take(packet []byte, from netip.AddrPort) {
 	if isMedia(packet) {
 		if to := s.routes.get(from); to != nil && to.receive(packet) {
@@ -86,8 +86,6 @@ func (s *socket) take(packet []byte, from netip.AddrPort) {
 			s.count.direct.Add(1)
 			return
 		}
-	} else if isTURN(packet) {
-		return
 	}
 	s.inside.put(packet, from)
 }
