@@ -81,7 +81,7 @@ func start(t *testing.T, opts Options, addrs ...netip.Addr) *rig {
 
 func (r *rig) close() {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), allocateTime/2) // before connections end by themselves
 	defer cancel()
 	if err := r.Close(ctx); err != nil {
 		r.Error(err)

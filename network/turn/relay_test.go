@@ -200,6 +200,19 @@ func TestQuotas(t *testing.T) {
 	})
 }
 
+// A port that is taken is left out.
+func TestPortsAreGivenOnce(t *testing.T) {
+	r := start(t, Options{})
+	before := r.nextPort.Load()
+	first := r.raw("udp", "a").mustAllocate()
+	second := r.raw("udp", "b").mustAllocate()
+	r.nextPort.Store(before)
+	third := r.raw("tcp", "c").mustAllocate()
+	if first == second || third == first || third == second {
+		t.Errorf("%s, %s, %s", first, second, third)
+	}
+}
+
 // An allocation that is not renewed ends with its lifetime.
 func TestAllocationsExpire(t *testing.T) {
 	transports(t, func(t *testing.T, transport string) {
