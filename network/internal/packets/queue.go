@@ -21,8 +21,8 @@ type packet struct {
 
 var pool = sync.Pool{New: func() any { return new(packet) }}
 
-// Queue is a first-in, first-out queue of packets. Writers never wait: what finds it full, and what has waited too
-// long, is dropped and counted. It is safe for concurrent use.
+// Queue is a first-in, first-out queue of packets. Writers never wait: when it is full, the oldest packet is dropped, and
+// so is what has waited too long; both are counted. It is safe for concurrent use.
 type Queue struct {
 	// Static.
 	maxAge  time.Duration
@@ -56,15 +56,18 @@ func (q *Queue) Put(data []byte, from netip.AddrPort) {
 		p.at = time.Now()
 	}
 	q.mu.Lock()
-	if q.closed || q.len == len(q.ring) {
-		q.mu.Unlock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
 		pool.Put(p)
 		q.dropped.Add(1)
 		return
+	case q.len == len(q.ring):
+		pool.Put(q.takeOut())
+		q.dropped.Add(1)
 	}
 	q.ring[(q.first+q.len)%len(q.ring)] = p
 	q.len++
-	q.mu.Unlock()
 	q.some.Signal()
 }
 
@@ -102,12 +105,18 @@ func (q *Queue) TryTake(b []byte) (n int, from netip.AddrPort, ok bool) {
 	return n, from, true
 }
 
-// next takes the oldest packet out; nil if it was too old. q.mu is held, and the queue is not empty.
-func (q *Queue) next() *packet {
+// takeOut takes the oldest packet out. q.mu is held, and the queue is not empty.
+func (q *Queue) takeOut() *packet {
 	p := q.ring[q.first]
 	q.ring[q.first] = nil
 	q.first = (q.first + 1) % len(q.ring)
 	q.len--
+	return p
+}
+
+// next is takeOut for who wants to have the packet; nil if it was too old.
+func (q *Queue) next() *packet {
+	p := q.takeOut()
 	if q.maxAge > 0 && time.Since(p.at) > q.maxAge {
 		pool.Put(p)
 		q.dropped.Add(1)

@@ -17,7 +17,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var peer = netip.MustParseAddrPort("192.0.2.1:7")
 
-// Order, content and addresses stay; what is too much or too large is dropped and counted; what does not fit is cut.
+// Order, content and addresses stay; what is too much, the oldest first, or too large is dropped and counted; what does not
+// fit is cut.
 func TestQueue(t *testing.T) {
 	var dropped atomic.Uint64
 	q := NewQueue(3, 0, &dropped)
@@ -34,7 +35,7 @@ func TestQueue(t *testing.T) {
 		if want := uint64(round + 1); dropped.Load() != want || q.Len() != 3 {
 			t.Fatalf("%d dropped, want %d; %d wait", dropped.Load(), want, q.Len())
 		}
-		for i := range 3 {
+		for i := 1; i < 4; i++ {
 			n, from, err := q.Take(buf)
 			if err != nil || int(from.Port()) != i || !bytes.Equal(buf[:n], bytes.Repeat([]byte{byte(i)}, 100*i)) {
 				t.Fatalf("packet %d: %d bytes from %s, %v", i, n, from, err)
