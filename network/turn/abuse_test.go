@@ -307,7 +307,7 @@ func TestStuckClient(t *testing.T) {
 	late := 0
 	for deadline := time.Now().Add(patience); ; {
 		sender.sendTo(toStuck, []byte("now"))
-		b := stuck.receive(10 * time.Millisecond)
+		b := stuck.receive(patience / 4)
 		if bytes.Contains(b, []byte("now")) {
 			break
 		}
