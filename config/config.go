@@ -21,6 +21,7 @@ type Config struct {
 	Signaling Signaling
 	Relay     Relay
 	Network   Network
+	TURN      TURN
 	Shutdown  Shutdown
 	Log       Log
 	Admin     Admin
@@ -129,6 +130,24 @@ func (a Advertised) String() string {
 	}
 	return text
 }
+
+// TURN is the server's own TURN server, and others that members are told of.
+type TURN struct {
+	Enabled                 string        // "on" or "off": the own one
+	Host                    string        // name or address that clients reach it by; empty: its addresses
+	Realm                   string        // of credentials
+	Secret                  string        // credentials are made of it; empty: a random one
+	CredentialTTL           time.Duration // also of those for other servers
+	RelayPorts              Ports         // for members of peer-to-peer rooms; none: they only relay to each other
+	MaxAllocations          int           // of the whole server
+	MaxAllocationsPerMember int
+	MaxBandwidthPerMember   int      // bytes per second
+	ExternalURLs            []string // of other servers (RFC 7064, 7065)
+	ExternalSecret          string   // that they share with this one
+}
+
+// Ports are the ports from Min to Max; the zero value is none.
+type Ports struct{ Min, Max uint16 }
 
 // Shutdown is what SIGTERM does.
 type Shutdown struct {

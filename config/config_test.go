@@ -142,7 +142,7 @@ func TestProblems(t *testing.T) {
 		want       []string // in the lines of the error, in any order
 	}{
 		{"unknown key", "relay:\n  mod: p2p\n", nil, nil, []string{"relay.mod: unknown option in config.yaml; the section relay has mode,"}},
-		{"unknown section", "turn:\n  port: 1\n", nil, nil, []string{"turn.port: unknown option", "the sections are server,"}},
+		{"unknown section", "sip:\n  port: 1\n", nil, nil, []string{"sip.port: unknown option", "the sections are server,"}},
 		{"value where a section belongs", "relay: p2p\n", nil, nil, []string{"relay: unknown option"}},
 		{"section where a value belongs", "relay:\n  mode:\n    x: 1\n", nil, nil, []string{"relay.mode.x: unknown option"}},
 		{"unknown variable", "", []string{"SKILLSAGE_RELAY_MOD=p2p"}, nil, []string{"SKILLSAGE_RELAY_MOD: unknown variable; the section relay has mode,"}},
@@ -179,6 +179,16 @@ func TestProblems(t *testing.T) {
 		{"too many STUN servers", "", []string{"SKILLSAGE_NETWORK_STUN_SERVERS=a:1,b:1,c:1,d:1,e:1"}, nil, []string{"network.stun_servers:", "at most 4"}},
 		{"inside or not", "", []string{"SKILLSAGE_NETWORK_ADVERTISE_INSIDE=auto"}, nil, []string{"network.advertise_inside:", "allowed: yes or no"}},
 		{"short token", "", []string{"SKILLSAGE_ADMIN_TOKEN=sesame"}, nil, []string{"admin.token: what SKILLSAGE_ADMIN_TOKEN says is not allowed; allowed: 16 to 256"}},
+		{"relay ports without rooms that use them", "", nil, []string{"--turn.relay_ports=40000-40999"}, []string{"turn.relay_ports: every room of this server is in relay mode", "allowed with relay.mode: p2p"}},
+		{"relay ports of services", "", nil, []string{"--turn.relay_ports=53-60"}, []string{`turn.relay_ports: "53-60" (flag --turn.relay_ports) is not allowed; allowed: two ports from 1024 to 65535`}},
+		{"relay ports backwards", "", nil, []string{"--turn.relay_ports=40999-40000"}, []string{"turn.relay_ports:"}},
+		{"one relay port", "", nil, []string{"--turn.relay_ports=40000"}, []string{"turn.relay_ports:"}},
+		{"a member with more than all", "", nil, []string{"--turn.max_allocations=10"}, []string{"turn.max_allocations_per_member: 64 is more than turn.max_allocations (10)"}},
+		{"external TURN without a secret", "", nil, []string{"--turn.external_urls=stun:a.example,turns:a.example"}, []string{"turn.external_urls: TURN servers need turn.external_secret"}},
+		{"no URL of TURN", "", nil, []string{"--turn.external_urls=https://a.example"}, []string{"turn.external_urls:", "such as turns:turn.example.com:443?transport=tcp"}},
+		{"an odd transport", "", nil, []string{"--turn.external_urls=turn:a.example?transport=sctp"}, []string{"turn.external_urls:"}},
+		{"short TURN secret", "", []string{"SKILLSAGE_TURN_SECRET=sesame"}, nil, []string{"turn.secret: what SKILLSAGE_TURN_SECRET says is not allowed"}},
+		{"odd realm", "", nil, []string{"--turn.realm=a b"}, []string{"turn.realm:"}},
 		{"quality too often", "", nil, []string{"--relay.quality_interval=200ms"}, []string{"relay.quality_interval: 200ms is too short; allowed: 0s, or a time from 1s"}},
 		{"not YAML", "relay: [", nil, nil, []string{"config file config.yaml:"}},
 		{"no such file", "", nil, []string{"--config", "missing.yaml"}, []string{"config file missing.yaml:"}},
@@ -199,6 +209,27 @@ func TestProblems(t *testing.T) {
 				t.Errorf("%d lines:\n%v", len(lines), err)
 			}
 		})
+	}
+}
+
+func TestTURN(t *testing.T) {
+	l, err := load(t, `
+relay: {mode: p2p}
+turn:
+  host: turn.example
+  relay_ports: 40000-40999
+  external_urls: ["turn:a.example:3478?transport=udp", "turns:[2001:db8::1]:443?transport=tcp", "stun:b.example"]
+`, []string{"SKILLSAGE_TURN_EXTERNAL_SECRET=north", "SKILLSAGE_TURN_MAX_BANDWIDTH_PER_MEMBER=1MB"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := l.TURN
+	if c.Enabled != "on" || c.Host != "turn.example" || c.RelayPorts != (Ports{40000, 40999}) || len(c.ExternalURLs) != 3 || c.ExternalSecret != "north" ||
+		c.MaxBandwidthPerMember != 1_000_000 || c.CredentialTTL != 12*time.Hour {
+		t.Errorf("%+v", c)
+	}
+	if l, err = load(t, "", []string{"SKILLSAGE_TURN_RELAY_PORTS=", "SKILLSAGE_TURN_EXTERNAL_URLS=stun:b.example"}); err != nil || l.TURN.RelayPorts != (Ports{}) {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -267,7 +298,8 @@ func TestManual(t *testing.T) {
 func TestPrintCanBeReadBack(t *testing.T) {
 	first, err := load(t, "", []string{"SKILLSAGE_SERVER_TRUSTED_PROXIES=10.0.0.0/8,::1", "SKILLSAGE_SIGNALING_MAX_PAYLOAD=123456",
 		"SKILLSAGE_SERVER_ACME_DOMAINS=A.example, b.c.example", "SKILLSAGE_SERVER_ACME_DIR=/var/lib/a folder",
-		"SKILLSAGE_SERVER_ACME_EMAIL=a@b.example", "SKILLSAGE_SERVER_ACME_CA=https://ca.example:14000/dir"},
+		"SKILLSAGE_SERVER_ACME_EMAIL=a@b.example", "SKILLSAGE_SERVER_ACME_CA=https://ca.example:14000/dir",
+		"SKILLSAGE_RELAY_MODE=p2p", "SKILLSAGE_TURN_RELAY_PORTS=40000-40999", "SKILLSAGE_TURN_EXTERNAL_URLS=stun:a.example,stuns:b.example:5349"},
 		"--admin.listen=127.0.0.1:9090", "--shutdown.drain=2h", "--network.advertise=203.0.113.5,tcp:[2001:db8::5]:443", "--network.advertise_inside=no")
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,7 +39,7 @@ const (
 
 // options lists every option in the order of config.yaml, bound to the fields of c.
 func options(c *Config) []option {
-	s, g, r, n := &c.Server, &c.Signaling, &c.Relay, &c.Network
+	s, g, r, n, t := &c.Server, &c.Signaling, &c.Relay, &c.Network, &c.TURN
 	return []option{
 		{"server.address", "", "host name or IP address to listen on; empty means every interface", host(&s.Address)},
 		{"server.port", "5000", "TCP port of the page and the signaling; 0 picks a free one", integer(&s.Port, 0, 65535)},
@@ -104,13 +105,25 @@ func options(c *Config) []option {
 		{"network.advertise_inside", "yes", "whether browsers are told the machine's private addresses too", oneOf(&n.AdvertiseInside, "yes", "no")},
 		{"network.stun_servers", defaultSTUN, "who is asked for the public address when none is known", stunServers(&n.STUNServers)},
 
+		{"turn.enabled", "on", "whether the server is a TURN server too", oneOf(&t.Enabled, "on", "off")},
+		{"turn.host", "", "DNS name or address by which clients reach it; empty means its own addresses", host(&t.Host)},
+		{"turn.realm", "skillsage", "realm of the credentials", realm(&t.Realm)},
+		{"turn.secret", "", "what credentials are made of; empty means something random", secret(&t.Secret, 16)},
+		{"turn.credential_ttl", "12h", "how long credentials can be used to begin with", duration(&t.CredentialTTL, "1m", "168h")},
+		{"turn.relay_ports", "", "UDP ports that members of peer-to-peer rooms reach the internet from; empty means they do not", ports(&t.RelayPorts)},
+		{"turn.max_allocations", "4096", "relayed addresses of the whole server", integer(&t.MaxAllocations, 1, 16_000)},
+		{"turn.max_allocations_per_member", "64", "relayed addresses of one member", integer(&t.MaxAllocationsPerMember, 1, 16_000)},
+		{"turn.max_bandwidth_per_member", "4MiB", "bytes per second that are relayed for one member", size(&t.MaxBandwidthPerMember, 64*kib, gib)},
+		{"turn.external_urls", "", "other STUN and TURN servers that members are told of", iceURLs(&t.ExternalURLs)},
+		{"turn.external_secret", "", "what credentials for them are made of", secret(&t.ExternalSecret, 1)},
+
 		{"shutdown.drain", "0s", "how long running calls may go on after SIGTERM", duration(&c.Shutdown.Drain, "0s", "24h")},
 
 		{"log.level", "info", "least important line that is logged", level(&c.Log.Level)},
 		{"log.format", "text", "shape of a log line", oneOf(&c.Log.Format, "text", "json")},
 
 		{"admin.listen", defaultAdmin, "host:port of the operator's listener (metrics, debug page, profiles); empty means off", hostPort(&c.Admin.Listen)},
-		{"admin.token", "", "password of the operator's pages; empty means none", secret(&c.Admin.Token)},
+		{"admin.token", "", "password of the operator's pages; empty means none", secret(&c.Admin.Token, 16)},
 		{"admin.public", "false", "whether they are on the public listener too, below /admin/", boolean(&c.Admin.Public)},
 	}
 }
@@ -141,6 +154,16 @@ func (c *Config) check() []error {
 	}
 	if c.Relay.QualityInterval > 0 && c.Relay.QualityInterval < time.Second {
 		problems = append(problems, fmt.Errorf("relay.quality_interval: %s is too short; allowed: 0s, or a time from 1s to 1m", c.Relay.QualityInterval))
+	}
+	if c.TURN.MaxAllocationsPerMember > c.TURN.MaxAllocations {
+		problems = append(problems, fmt.Errorf("turn.max_allocations_per_member: %d is more than turn.max_allocations (%d)",
+			c.TURN.MaxAllocationsPerMember, c.TURN.MaxAllocations))
+	}
+	if c.TURN.RelayPorts != (Ports{}) && c.Relay.Mode == "relay" && c.Relay.RoomMode == "server" {
+		problems = append(problems, errors.New("turn.relay_ports: every room of this server is in relay mode, where nothing is relayed to others; allowed with relay.mode: p2p or relay.room_mode: recruiter"))
+	}
+	if c.TURN.ExternalSecret == "" && slices.ContainsFunc(c.TURN.ExternalURLs, func(url string) bool { return strings.HasPrefix(url, "turn") }) {
+		problems = append(problems, errors.New("turn.external_urls: TURN servers need turn.external_secret"))
 	}
 	if c.Admin.Listen != "" && !c.Admin.Loopback() && c.Admin.Token == "" {
 		problems = append(problems, fmt.Errorf("admin.listen: %s can be reached from other machines, which needs admin.token; allowed without it: a loopback address, for example %s",

@@ -59,9 +59,9 @@ func boolean(p *bool) value {
 	}
 }
 
-// secret is a text that goes through an HTTP header and is hard to guess.
-func secret(p *string) value {
-	const shortest, longest = 16, 256
+// secret is a text that goes through an HTTP header; one of 16 letters or more is hard to guess.
+func secret(p *string, shortest int) value {
+	const longest = 256
 	return value{
 		allowed: fmt.Sprintf("%d to %d letters, digits and signs without blanks and quotes, or nothing", shortest, longest),
 		quoted:  true,
@@ -245,6 +245,65 @@ func validHost(text string) bool {
 		return true
 	}
 	return !strings.ContainsAny(text, ":/[]@ \t\"'")
+}
+
+// realm is a text that goes through STUN attributes.
+func realm(p *string) value {
+	return value{
+		allowed: "1 to 127 letters, digits, dots, hyphens and underscores",
+		quoted:  true,
+		get:     func() string { return *p },
+		set: func(text string) error {
+			if !realmPattern.MatchString(text) {
+				return errNotAllowed
+			}
+			*p = text
+			return nil
+		},
+	}
+}
+
+var realmPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,127}$`)
+
+// ports is a range of UDP ports above those of services.
+func ports(p *Ports) value {
+	const low, high = 1024, 65535
+	return value{
+		allowed: fmt.Sprintf("two ports from %d to %d, the smaller one first, for example 40000-40999, or nothing", low, high),
+		quoted:  true,
+		get: func() string {
+			if *p == (Ports{}) {
+				return ""
+			}
+			return fmt.Sprintf("%d-%d", p.Min, p.Max)
+		},
+		set: func(text string) error {
+			if text == "" {
+				*p = Ports{}
+				return nil
+			}
+			first, last, _ := strings.Cut(text, "-")
+			least, err := strconv.ParseUint(strings.TrimSpace(first), 10, 16)
+			most, errMost := strconv.ParseUint(strings.TrimSpace(last), 10, 16)
+			if err != nil || errMost != nil || least < low || most < least {
+				return errNotAllowed
+			}
+			*p = Ports{uint16(least), uint16(most)}
+			return nil
+		},
+	}
+}
+
+// iceURL matches the URLs of STUN and TURN servers (RFC 7064, RFC 7065).
+var iceURL = regexp.MustCompile(`^(stuns?:[^\s/@?"'\\]+|turns?:[^\s/@?"'\\]+(\?transport=(udp|tcp))?)$`)
+
+func iceURLs(p *[]string) value {
+	return list(p, "a list of URLs such as turns:turn.example.com:443?transport=tcp (turn:, turns:, stun: or stuns:)", func(text string) (string, error) {
+		if !iceURL.MatchString(text) {
+			return "", errNotAllowed
+		}
+		return text, nil
+	}, func(s string) string { return s }, nil)
 }
 
 func origins(p *[]string) value {

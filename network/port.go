@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -44,6 +45,8 @@ type Port struct {
 	addrs   []netip.AddrPort
 	sockets []*socket // of the addresses
 	buffers Buffers   // the least of the sockets
+
+	virtualMu sync.Mutex // held while the address of a Virtual is chosen
 
 	count counters
 	conns atomic.Int64 // that the muxes hold
@@ -225,4 +228,11 @@ type Buffers struct{ Receive, Send int }
 func (p *Port) Buffers() Buffers { return p.buffers }
 
 // Close ends the port and every connection on it.
-func (p *Port) Close() error { return p.mux.Close() }
+func (p *Port) Close() error {
+	for _, s := range p.sockets {
+		if turn := s.turn.Load(); turn != nil {
+			_ = turn.Close()
+		}
+	}
+	return p.mux.Close()
+}

@@ -21,13 +21,16 @@ type readState struct {
 	call    func(fd uintptr) bool // made once: a closure per call would be an allocation per call
 }
 
-// ReadFromAddrPort returns one packet of those that no route takes, and meanwhile hands the routes theirs.
-// What does not fit into b is cut off, as with any UDP socket.
+// ReadFromAddrPort returns one packet of those that no route and no TURN server takes, and meanwhile hands them
+// theirs. What does not fit into b is cut off, as with any UDP socket.
 func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	s.readMu.Lock()
 	defer s.readMu.Unlock()
-	if s.in.next == s.in.n {
-		if err := s.fill(); err != nil {
+	for s.in.next == s.in.n {
+		if n, from, ok := s.inside.queue.TryTake(b); ok {
+			return n, from, nil
+		}
+		if err := s.fill(); err != nil && !s.inside.woke(err) {
 			return 0, netip.AddrPort{}, err
 		}
 	}
@@ -83,9 +86,9 @@ func (s *socket) recvmmsg(uintptr) bool {
 	}
 }
 
-// hand gives the packets of a batch to their routes and notes the others.
+// hand gives the packets of a batch to their routes and to the TURN server, and notes the others.
 func (s *socket) hand(n int) {
-	table := s.routes.table.Load()
+	routes := s.routes.entries.Load()
 	reading := false
 	for i := range n {
 		header := &s.in.headers[i]
@@ -95,8 +98,12 @@ func (s *socket) hand(n int) {
 			continue
 		}
 		packet := s.in.data[i][:header.len]
-		if isMedia(packet) {
-			if to := (*table)[addr]; to != nil {
+		if !isMedia(packet) {
+			if s.toTURN(packet, addr) {
+				continue
+			}
+		} else if routes != nil {
+			if to := (*routes)[addr]; to != nil {
 				if !reading {
 					reading = true
 					s.setReading()
@@ -123,13 +130,4 @@ func (s *socket) setReading() {
 	s.mu.Lock()
 	s.reading = true
 	s.mu.Unlock()
-}
-
-// ReadFrom is ReadFromAddrPort for those who need a net.Addr.
-func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, addr, err := s.ReadFromAddrPort(b)
-	if err != nil {
-		return 0, nil, err
-	}
-	return n, net.UDPAddrFromAddrPort(addr), nil
 }

@@ -21,13 +21,15 @@ type route struct {
 	remote  netip.AddrPort
 	receive func(packet []byte) bool
 	sockets []*socket              // of the peer's family of addresses
+	virtual *Virtual               // nil: the peer is out there, in the network
 	current atomic.Pointer[socket] // the one that packets leave by
 }
 
 // Route makes a route for the peer at remote, in the place of an older one for that address. Packets leave from
 // local until some have come by another socket; a local that is no socket's stands for any. receive is called on
-// the reader's goroutine and must not block; the packet is its own during the call. When it reports false the
-// packet, then unchanged, goes the long way. Nil: there is no socket for that address, or on this system no short way.
+// the goroutine of whoever brings the packet, a reader's or that of a Virtual peer, and must not block; the packet is
+// its own during the call. When it reports false the packet, then unchanged, goes the long way. Nil: there is no socket
+// for that address, or on this system no short way.
 func (p *Port) Route(local, remote netip.AddrPort, receive func(packet []byte) bool) Route {
 	if r := p.route(local, remote, receive); r != nil {
 		return r
@@ -53,15 +55,20 @@ func (p *Port) route(local, remote netip.AddrPort, receive func(packet []byte) b
 	if len(r.sockets) == 0 {
 		return nil
 	}
+	r.virtual = r.sockets[0].virtuals.get(remote)
 	for _, s := range r.sockets {
-		s.routes.set(r)
+		s.routes.set(remote, r)
 	}
 	return r
 }
 
 func (r *route) Write(packet []byte) error {
-	_, err := r.current.Load().WriteToAddrPort(packet, r.remote)
-	return err
+	s := r.current.Load()
+	if r.virtual != nil {
+		r.virtual.receive(packet, s.addr)
+		return nil
+	}
+	return s.write(packet, r.remote)
 }
 
 // cameBy makes s the socket that packets leave by.
@@ -73,40 +80,52 @@ func (r *route) cameBy(s *socket) {
 
 func (r *route) Close() {
 	for _, s := range r.sockets {
-		s.routes.remove(r)
+		s.routes.remove(r.remote, r)
 	}
 }
 
-// routes are those of one socket.
-type routes struct {
-	mu    sync.Mutex
-	table atomic.Pointer[map[netip.AddrPort]*route] // copied on write under mu: joins are rare, packets are not
+// table is what one socket knows of the addresses of some of its peers. The zero value is empty.
+type table[T any] struct {
+	mu      sync.Mutex
+	entries atomic.Pointer[map[netip.AddrPort]*T] // copied on write under mu: joins are rare, packets are not. Nil: empty
 }
 
-func newRoutes() *routes {
-	r := &routes{}
-	r.table.Store(&map[netip.AddrPort]*route{})
-	return r
+// any tells, at the price of one load, whether there is anything to get.
+func (t *table[T]) any() bool { return t.entries.Load() != nil }
+
+func (t *table[T]) get(addr netip.AddrPort) *T {
+	entries := t.entries.Load()
+	if entries == nil {
+		return nil
+	}
+	return (*entries)[addr]
 }
 
-func (r *routes) set(route *route) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	table := maps.Clone(*r.table.Load())
-	table[route.remote] = route
-	r.table.Store(&table)
+func (t *table[T]) set(addr netip.AddrPort, entry *T) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	entries := make(map[netip.AddrPort]*T)
+	if old := t.entries.Load(); old != nil {
+		entries = maps.Clone(*old)
+	}
+	entries[addr] = entry
+	t.entries.Store(&entries)
 }
 
-// remove takes a route away, unless another one has its place.
-func (r *routes) remove(route *route) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if (*r.table.Load())[route.remote] != route {
+// remove takes an entry away, unless another one has its place.
+func (t *table[T]) remove(addr netip.AddrPort, entry *T) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.get(addr) != entry {
 		return
 	}
-	table := maps.Clone(*r.table.Load())
-	delete(table, route.remote)
-	r.table.Store(&table)
+	entries := maps.Clone(*t.entries.Load())
+	delete(entries, addr)
+	if len(entries) == 0 {
+		t.entries.Store(nil)
+		return
+	}
+	t.entries.Store(&entries)
 }
 
 // isMedia tells SRTP and SRTCP from STUN, DTLS and TURN (RFC 7983 section 7).

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"runtime"
@@ -67,22 +66,22 @@ func (s *socket) sentLocked(batch []packet) bool {
 	return len(s.queue) > 0 || s.closing
 }
 
-// WriteToAddrPort queues a packet. It never blocks; an error means that the socket is closed or the
+// write queues a packet for the network. It never blocks; an error means that the socket is closed or the
 // address of the wrong family. A packet that finds the queue full is dropped like one that the network lost.
-func (s *socket) WriteToAddrPort(b []byte, addr netip.AddrPort) (int, error) {
+func (s *socket) write(b []byte, addr netip.AddrPort) error {
 	if addr.Addr().Unmap().Is4() != s.v4 {
-		return 0, &net.OpError{Op: "write", Net: "udp", Source: s.LocalAddr(), Addr: net.UDPAddrFromAddrPort(addr), Err: unix.EAFNOSUPPORT}
+		return &net.OpError{Op: "write", Net: "udp", Source: s.LocalAddr(), Addr: net.UDPAddrFromAddrPort(addr), Err: unix.EAFNOSUPPORT}
 	}
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		return 0, net.ErrClosed
+		return net.ErrClosed
 	}
 	n := len(s.queue)
 	if n == queueLimit {
 		s.mu.Unlock()
 		s.count.dropped.Add(1)
-		return len(b), nil
+		return nil
 	}
 	if n < cap(s.queue) {
 		s.queue = s.queue[:n+1] // with the slot's old buffer
@@ -97,7 +96,7 @@ func (s *socket) WriteToAddrPort(b []byte, addr netip.AddrPort) (int, error) {
 	if rouse {
 		s.rouse()
 	}
-	return len(b), nil
+	return nil
 }
 
 func (s *socket) rouse() {
@@ -201,13 +200,4 @@ func (s *socket) sendmmsg() bool {
 		s.out.errno = errno
 	}
 	return true
-}
-
-// WriteTo is WriteToAddrPort for those who have a net.Addr.
-func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
-	udp, ok := addr.(*net.UDPAddr)
-	if !ok {
-		return 0, errors.New("not a UDP address: " + addr.String())
-	}
-	return s.WriteToAddrPort(b, udp.AddrPort())
 }

@@ -12,7 +12,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/time/rate"
 )
 
 // hasRoutes says whether the reader of a socket knows routes.
@@ -36,7 +35,7 @@ const (
 //
 // Media of a peer that has a route is handed to it by the reader itself: from the system call that
 // brings a packet in to the one that takes it to its viewers there is no queue and no other goroutine.
-// All else is for the caller of ReadFromAddrPort.
+// What is a TURN server's goes to that one's queue. All else is for the caller of ReadFromAddrPort.
 //
 // A write only copies the packet into a queue and never blocks. What the routes write while a batch is read
 // leaves with sendmmsg(2) at the end of it; what others write is sent by a goroutine of its own, when
@@ -49,17 +48,13 @@ const (
 // there in its place.
 type socket struct {
 	// Static.
-	fd     int
-	poll   *os.File        // that instance
-	wait   syscall.RawConn // of poll
-	local  net.Addr
-	v4     bool
-	count  *counters
-	routes *routes
-	asked  transactions
-	limit  *rate.Limiter // of answers to strangers
-	wake   chan struct{} // holds one token while the sender has something to do
-	ended  chan struct{} // closed when the sender has ended
+	fd    int
+	poll  *os.File        // that instance
+	wait  syscall.RawConn // of poll
+	v4    bool
+	wake  chan struct{} // holds one token while the sender has something to do
+	ended chan struct{} // closed when the sender has ended
+	common
 
 	readMu sync.Mutex
 	in     readState // guarded by readMu
@@ -87,7 +82,7 @@ type mmsghdr struct {
 
 // newSocket takes conn over, also when it fails. Close ends its goroutine.
 func newSocket(conn *net.UDPConn, count *counters) (*socket, error) {
-	local := conn.LocalAddr()
+	local := localOf(conn)
 	fd, err := takeOver(conn)
 	if err != nil {
 		return nil, err
@@ -107,13 +102,10 @@ func newSocket(conn *net.UDPConn, count *counters) (*socket, error) {
 		fd:     fd,
 		poll:   poll,
 		wait:   wait,
-		local:  local,
-		v4:     local.(*net.UDPAddr).IP.To4() != nil,
-		count:  count,
-		routes: newRoutes(),
-		limit:  newBindingLimit(),
+		v4:     local.Addr().Is4(),
 		wake:   make(chan struct{}, 1),
 		ended:  make(chan struct{}),
+		common: newCommon(local, count, poll.SetReadDeadline),
 	}
 	for i := range s.in.headers {
 		s.in.vectors[i].Base = &s.in.data[i][0]
@@ -225,17 +217,6 @@ func bigEndian(port uint16) uint16 {
 	p := (*[2]byte)(unsafe.Pointer(&port))
 	return uint16(p[0])<<8 | uint16(p[1])
 }
-
-func (s *socket) LocalAddr() net.Addr { return s.local }
-
-// SetDeadline sets the deadline of reads.
-func (s *socket) SetDeadline(t time.Time) error { return s.poll.SetReadDeadline(t) }
-
-// SetReadDeadline sets the deadline of reads.
-func (s *socket) SetReadDeadline(t time.Time) error { return s.poll.SetReadDeadline(t) }
-
-// SetWriteDeadline does nothing: a write never blocks.
-func (*socket) SetWriteDeadline(time.Time) error { return nil }
 
 // Close sends what waits, for at most closeTime, and ends the socket and its goroutine. It is idempotent. It must
 // not be called by a route's function.

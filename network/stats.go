@@ -12,11 +12,13 @@ type Stats struct {
 	Dropped            uint64 // packets not sent because the kernel took no more and the queue was full
 	Failed             uint64 // packets that the kernel refused, for lack of a route for example
 	Malformed          uint64 // packets received that were larger than any of WebRTC
+	TURN               uint64 // packets received for the TURN server
+	Overrun            uint64 // packets for the TURN server, or of virtual peers, that found their queue full
 }
 
 // counters is the live form of Stats, shared by the sockets of one Port.
 type counters struct {
-	received, reads, direct, sent, writes, dropped, failed, truncated atomic.Uint64
+	received, reads, direct, sent, writes, dropped, failed, truncated, turn, overrun atomic.Uint64
 }
 
 // Stats reads all counters; they are not taken at one instant. It is safe for concurrent use.
@@ -27,5 +29,6 @@ func (p *Port) Stats() Stats {
 		PacketsIn:   c.received.Load(), Reads: c.reads.Load(), Direct: c.direct.Load(),
 		PacketsOut: c.sent.Load(), Writes: c.writes.Load(),
 		Dropped: c.dropped.Load(), Failed: c.failed.Load(), Malformed: c.truncated.Load(),
+		TURN: c.turn.Load(), Overrun: c.overrun.Load(),
 	}
 }

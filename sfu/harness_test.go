@@ -200,8 +200,9 @@ type client struct {
 	link       *impair.Link // static: the line to the server's media, nil for none of its own
 	unanswered chan string  // what it got while silent
 	stream     string
-	screen     atomic.Value // string: the stream id of the share that is on
-	video      []string     // static: the video codecs it has, best first; nil: the stack's own, and it sends VP8
+	screen     atomic.Value         // string: the stream id of the share that is on
+	config     webrtc.Configuration // static once there is a connection
+	video      []string             // static: the video codecs it has, best first; nil: the stack's own, and it sends VP8
 
 	mu       sync.Mutex
 	pcs      map[clientKey]*webrtc.PeerConnection
@@ -329,7 +330,7 @@ func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
 		codecs = &webrtc.MediaEngine{}
 		registerOnly(p.call.t, codecs, p.video)
 	}
-	pc, err := page.NewConnection(codecs)
+	pc, err := page.NewConfigured(codecs, p.config)
 	if err != nil {
 		p.call.t.Error(err)
 		return nil

@@ -64,6 +64,7 @@ func newRoom(s *Server, id string) *room {
 func (r *room) addLocked(m *member) {
 	r.members[m.id] = m
 	r.list = append(r.list, m)
+	r.server.members.Store(m.id, m)
 	r.server.stats.members.Add(1)
 	r.server.stats.joined.Add(1)
 	if r.mode == ModeRelay {
@@ -77,6 +78,7 @@ func (r *room) welcomeLocked(m *member) {
 	r.post(m, r.encodeUsers())
 	r.post(m, r.chat.encode())
 	r.post(m, r.code.encode())
+	r.tellICEServersLocked(m)
 }
 
 // partLocked has m's page close what it holds of an earlier stay. It goes out before room-users, and a page that holds
@@ -124,6 +126,7 @@ func (r *room) removeLocked(m *member) bool {
 	}
 	m.gone = true
 	delete(r.members, m.id)
+	r.server.members.CompareAndDelete(m.id, m) // unless it is in another room by now
 	for i := range r.list {
 		if r.list[i] == m {
 			r.list = append(r.list[:i], r.list[i+1:]...)

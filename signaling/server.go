@@ -11,10 +11,11 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"skillsage/signaling/engineio"
 	"skillsage/signaling/socketio"
 )
 
-// Server is the signaling server. Its methods are safe for concurrent use, SetRelay excepted.
+// Server is the signaling server. Its methods are safe for concurrent use, SetRelay and SetICEServers excepted.
 type Server struct {
 	// Static once the first request is served.
 	log      *slog.Logger
@@ -23,8 +24,12 @@ type Server struct {
 	roomMode RoomMode
 	relay    Relay // nil: peer to peer only
 	io       *socketio.Server
+	cors     engineio.CORS
+
+	iceServers func(member string) iceServersOut // nil: members are told of none
 
 	rooms    registry
+	members  sync.Map // *member by socket id; the present stays
 	stats    counters
 	draining atomic.Bool
 	stopOnce sync.Once
@@ -38,6 +43,7 @@ func New(o Options) *Server {
 		limits:   o.Limits.withDefaults(),
 		preset:   o.Mode,
 		roomMode: o.RoomMode,
+		cors:     o.SocketIO.Engine.CORS,
 		stopping: make(chan struct{}),
 	}
 	if s.log == nil {
@@ -49,8 +55,14 @@ func New(o Options) *Server {
 	return s
 }
 
-// ServeHTTP is the Socket.IO endpoint. It answers 404 outside the path that it is configured for.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.io.ServeHTTP(w, r) }
+// ServeHTTP is the Socket.IO endpoint, and ICEServersPath. It answers 404 outside the paths of the two.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == ICEServersPath {
+		s.serveICEServers(w, r)
+		return
+	}
+	s.io.ServeHTTP(w, r)
+}
 
 // Drain makes the server open no new rooms. Living rooms go on, and their members may come back to them.
 func (s *Server) Drain() { s.draining.Store(true) }

@@ -135,8 +135,8 @@ func (p *process) exit(limit time.Duration) int {
 	return 0
 }
 
-// join opens a WebSocket and joins a room with it; it returns when the server has said who is there.
-func (p *process) join(room string) *websocket.Conn {
+// dial opens a WebSocket and asks to enter the namespace.
+func (p *process) dial() *websocket.Conn {
 	p.t.Helper()
 	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(p.base, "http")+"/socket.io/?EIO=4&transport=websocket", nil)
 	if err != nil {
@@ -144,6 +144,13 @@ func (p *process) join(room string) *websocket.Conn {
 	}
 	p.t.Cleanup(func() { conn.Close() })
 	p.say(conn, "40")
+	return conn
+}
+
+// join opens a WebSocket and joins a room with it.
+func (p *process) join(room string) *websocket.Conn {
+	p.t.Helper()
+	conn := p.dial()
 	p.hear(conn, "40{")
 	p.say(conn, `42["join-room",{"interviewId":"`+room+`","userRole":"candidate"}]`)
 	return conn
@@ -156,8 +163,8 @@ func (p *process) say(conn *websocket.Conn, text string) {
 	}
 }
 
-// hear reads up to a message that begins like this.
-func (p *process) hear(conn *websocket.Conn, prefix string) {
+// hear reads up to a message that begins like this, and returns what follows.
+func (p *process) hear(conn *websocket.Conn, prefix string) string {
 	p.t.Helper()
 	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	for {
@@ -165,8 +172,8 @@ func (p *process) hear(conn *websocket.Conn, prefix string) {
 		if err != nil {
 			p.t.Fatalf("waiting for %q: %v", prefix, err)
 		}
-		if bytes.HasPrefix(text, []byte(prefix)) {
-			return
+		if rest, ok := strings.CutPrefix(string(text), prefix); ok {
+			return rest
 		}
 	}
 }

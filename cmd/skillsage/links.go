@@ -24,7 +24,13 @@ func printLinks(out io.Writer, cfg *config.Config, s *server) {
 		for _, a := range s.media.Addresses() {
 			addrs = append(addrs, a.Addr().String())
 		}
-		fmt.Fprintf(out, "media on UDP %d at %s\n", s.media.Number(), strings.Join(addrs, ", "))
+		at := fmt.Sprintf("on UDP %d at %s", s.media.Number(), strings.Join(addrs, ", "))
+		if s.engine != nil {
+			fmt.Fprintln(out, "media", at)
+		}
+		if s.turn != nil {
+			fmt.Fprintln(out, "TURN", at)
+		}
 	}
 	if cfg.Relay.Mode == "p2p" {
 		fmt.Fprintln(out, "media goes from browser to browser (relay.mode is p2p)")

@@ -12,6 +12,7 @@ import (
 	"skillsage/network/certs"
 	"skillsage/network/front"
 	"skillsage/network/public"
+	"skillsage/network/turn"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/signaling/engineio"
@@ -166,6 +167,68 @@ func relayOptions(cfg *config.Config, media *network.Port, addresses *public.Add
 		VideoCodecs:        c.VideoCodecs,
 		QualityInterval:    qualityInterval(c.QualityInterval),
 	}
+}
+
+func turnOptions(cfg *config.Config, media *network.Port, tcp net.Listener, members *signaling.Server, log *slog.Logger) turn.Options {
+	c := cfg.TURN
+	return turn.Options{
+		Port:          media,
+		Listener:      tcp,
+		Realm:         c.Realm,
+		Secret:        c.Secret,
+		CredentialTTL: c.CredentialTTL,
+		Member: func(id string) (known, outside bool) {
+			mode, known := members.MemberMode(id)
+			return known, mode == signaling.ModeP2P
+		},
+		RelayPorts:              turn.PortRange(c.RelayPorts),
+		MaxAllocations:          c.MaxAllocations,
+		MaxAllocationsPerMember: c.MaxAllocationsPerMember,
+		MaxBandwidthPerMember:   c.MaxBandwidthPerMember,
+		Logger:                  log,
+	}
+}
+
+// iceServers makes what members are told of STUN and TURN servers.
+func (s *server) iceServers(cfg *config.Config) func(member string) []signaling.ICEServer {
+	c := cfg.TURN
+	return func(member string) []signaling.ICEServer {
+		var servers []signaling.ICEServer
+		if s.turn != nil {
+			servers = append(servers, signaling.ICEServer(s.turn.Account(s.turnReach(cfg).URLs()).For(member)))
+		}
+		if len(c.ExternalURLs) > 0 {
+			external := turn.Account{URLs: c.ExternalURLs, Secret: c.ExternalSecret, TTL: c.CredentialTTL}
+			servers = append(servers, signaling.ICEServer(external.For(member)))
+		}
+		return servers
+	}
+}
+
+// turnReach says where clients find the TURN server: over UDP where the media are, over TCP where the page is.
+func (s *server) turnReach(cfg *config.Config) turn.Reach {
+	candidates := s.addresses.Candidates()
+	port := s.front.Addr().(*net.TCPAddr).AddrPort().Port()
+	reach := turn.Reach{Host: cfg.TURN.Host, UDP: addressesOf(candidates, public.UDP), TCP: addressesOf(candidates, public.TCP)}
+	if len(reach.TCP) == 0 { // no media over TCP, but TURN
+		for _, addr := range reach.UDP {
+			reach.TCP = append(reach.TCP, netip.AddrPortFrom(addr.Addr(), port))
+		}
+	}
+	if s.certs != nil {
+		reach.TLS = reach.TCP[0].Port()
+	}
+	return reach
+}
+
+// addressesOf lists the addresses of one protocol.
+func addressesOf(candidates []public.Candidate, protocol string) (all []netip.AddrPort) {
+	for _, c := range candidates {
+		if c.Protocol == protocol {
+			all = append(all, c.Addr)
+		}
+	}
+	return all
 }
 
 // qualityInterval: 0 is never to the operator, and the default to the relay.

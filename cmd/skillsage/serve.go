@@ -20,6 +20,7 @@ import (
 	"skillsage/network/certs"
 	"skillsage/network/front"
 	"skillsage/network/public"
+	"skillsage/network/turn"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/web"
@@ -33,9 +34,10 @@ type server struct {
 	log       *slog.Logger
 	certs     certs.Source // nil without TLS
 	front     *front.Front
-	media     *network.Port     // nil when no room can ever be relayed
+	media     *network.Port     // nil when no room can ever be relayed and there is no TURN server
 	addresses *public.Addresses // nil likewise
-	engine    *sfu.Engine       // nil likewise
+	engine    *sfu.Engine       // nil when no room can ever be relayed
+	turn      *turn.Server      // nil when it is off
 	signaling *signaling.Server
 	health    httpapi.Health
 	http      *http.Server
@@ -106,19 +108,32 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	}
 	s.signaling = signaling.New(signalingOptions(cfg, log))
 
-	if relays(cfg) {
+	if relays(cfg) || cfg.TURN.Enabled == "on" {
 		if s.media, err = network.Open(networkOptions(cfg, s.front.Addr(), log)); err != nil {
 			return nil, fmt.Errorf("%w (relay.udp_port chooses the port, network.addresses where it is opened)", err)
 		}
+	}
+	if cfg.TURN.Enabled == "on" {
+		if s.turn, err = turn.Open(turnOptions(cfg, s.media, s.front.TURN(), s.signaling, log)); err != nil {
+			return nil, err
+		}
+	}
+	if s.media != nil {
 		told := publicOptions(cfg, s.front.Addr(), s.media.Addresses())
 		told.Reflexive, told.Logger = s.media.Reflexive, log
+		if s.turn != nil {
+			told.Changed = func(all []public.Candidate) { s.turn.Advertise(addressesOf(all, public.UDP)) }
+		}
 		s.addresses = public.New(told)
+	}
+	if relays(cfg) {
 		if s.engine, err = sfu.New(relayOptions(cfg, s.media, s.addresses, log)); err != nil {
 			return nil, err
 		}
 		s.engine.SetOutbox(outbox{s.signaling})
 		s.signaling.SetRelay(s.engine)
 	}
+	s.signaling.SetICEServers(cfg.TURN.CredentialTTL, s.iceServers(cfg))
 
 	assets, built := web.Assets()
 	if !built {
@@ -154,7 +169,13 @@ func relays(cfg *config.Config) bool {
 func (s *server) adminPages(cfg *config.Config) http.Handler {
 	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Front: s.front, Doctor: s.diagnose(cfg), Version: version(), Token: cfg.Admin.Token}
 	if s.engine != nil { // a nil pointer in an interface is not nil
-		options.Relay, options.Media = s.engine, s.media
+		options.Relay = s.engine
+	}
+	if s.media != nil {
+		options.Media = s.media
+	}
+	if s.turn != nil {
+		options.TURN = s.turn
 	}
 	return httpapi.NewAdmin(options)
 }
@@ -249,6 +270,9 @@ func (s *server) close() {
 	}
 	if s.engine != nil {
 		s.note("media connections were cut", s.engine.Close(ctx))
+	}
+	if s.turn != nil {
+		s.note("TURN clients were cut", s.turn.Close(ctx))
 	}
 	// All long polls have been answered by now. What still keeps an HTTP server from ending is a browser's
 	// spare connection that never carried a request.

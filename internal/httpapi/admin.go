@@ -19,7 +19,8 @@ type AdminOptions struct {
 	Signaling SignalingStats
 	Front     FrontStats
 	Relay     RelayStats // nil without a media relay
-	Media     MediaStats // nil likewise
+	Media     MediaStats // nil without a media port
+	TURN      TURNStats  // nil without a TURN server
 	// Doctor tries what clients will do and says what came of it, within doctor.Limit; nil: there is no such page. It is
 	// called once at a time.
 	Doctor  func(ctx context.Context) *doctor.Report
@@ -33,7 +34,7 @@ type AdminOptions struct {
 // /debug/pprof/ and, open to all who reach it, /healthz.
 func NewAdmin(o AdminOptions) http.Handler {
 	page := &debugPage{relay: o.Relay, version: o.Version}
-	metrics := metricsHandler(o.Signaling, o.Front, o.Relay, o.Media)
+	metrics := metricsHandler(o)
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", page.html)
 	pages.HandleFunc("/rooms.json", page.json)

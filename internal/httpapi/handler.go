@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"skillsage/signaling"
 )
 
 // Health is the answer of /healthz. The zero value is healthy. It is safe for concurrent use.
@@ -36,15 +38,15 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"status": word})
 }
 
-// New is the handler of the public listener. Everything below /socket.io goes to signaling as it is: path
-// and headers of that protocol are its own. assets is the built room page, nil when it has not been built. admin is served
+// New is the handler of the public listener. Everything below /socket.io goes to sockets as it is: path and headers of
+// that protocol are its own; so does /ice-servers. assets is the built room page, nil when it has not been built. admin is served
 // below /admin/; nil: not at all.
-func New(signaling http.Handler, health *Health, assets fs.FS, admin http.Handler) http.Handler {
+func New(sockets http.Handler, health *Health, assets fs.FS, admin http.Handler) http.Handler {
 	page := pageHandler(assets)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasPrefix(r.URL.Path, "/socket.io"):
-			signaling.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, "/socket.io"), r.URL.Path == signaling.ICEServersPath:
+			sockets.ServeHTTP(w, r)
 		case r.URL.Path == "/healthz":
 			health.ServeHTTP(w, r)
 		case admin != nil && r.URL.Path == "/admin":

@@ -10,6 +10,7 @@ import (
 
 	"skillsage/network"
 	"skillsage/network/front"
+	"skillsage/network/turn"
 	"skillsage/sfu"
 	"skillsage/signaling"
 )
@@ -30,20 +31,26 @@ type MediaStats interface{ Stats() network.Stats }
 // FrontStats is what the metrics need of front.Front.
 type FrontStats interface{ Stats() front.Stats }
 
-// metricsHandler answers in the Prometheus format. relay and media are nil without a media relay.
-func metricsHandler(signaling SignalingStats, front FrontStats, relay RelayStats, media MediaStats) http.Handler {
+// TURNStats is what the metrics need of turn.Server.
+type TURNStats interface{ Stats() turn.Stats }
+
+// metricsHandler answers in the Prometheus format.
+func metricsHandler(o AdminOptions) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		signalingCollector{signaling},
-		frontCollector{front},
+		signalingCollector{o.Signaling},
+		frontCollector{o.Front},
 	)
-	if relay != nil {
-		registry.MustRegister(relayCollector{relay}, streamCollector{relay})
+	if o.Relay != nil {
+		registry.MustRegister(relayCollector{o.Relay}, streamCollector{o.Relay})
 	}
-	if media != nil {
-		registry.MustRegister(mediaCollector{media})
+	if o.Media != nil {
+		registry.MustRegister(mediaCollector{o.Media})
+	}
+	if o.TURN != nil {
+		registry.MustRegister(turnCollector{o.TURN})
 	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
@@ -225,10 +232,38 @@ var mediaMetrics = []metric[network.Stats]{
 	counter("udp_packets_dropped", "Packets not sent because the kernel took no more.", func(s network.Stats) uint64 { return s.Dropped }),
 	counter("udp_packets_failed", "Packets that the kernel refused to send.", func(s network.Stats) uint64 { return s.Failed }),
 	counter("udp_packets_malformed", "Packets received that were too large to be WebRTC.", func(s network.Stats) uint64 { return s.Malformed }),
+	counter("udp_packets_turn", "Of the packets received, those for the TURN server.", func(s network.Stats) uint64 { return s.TURN }),
+	counter("udp_packets_overrun", "Packets for the TURN server, or relayed by it to the media port, that found their queue full.", func(s network.Stats) uint64 { return s.Overrun }),
 }
 
 func (c mediaCollector) Describe(ch chan<- *prometheus.Desc) { describe(mediaMetrics, nil, ch) }
 
 func (c mediaCollector) Collect(ch chan<- prometheus.Metric) {
 	collect(mediaMetrics, nil, c.source.Stats(), ch)
+}
+
+type turnCollector struct{ source TURNStats }
+
+var (
+	turnMetrics = []metric[turn.Stats]{
+		gauge("turn_allocations", "Relayed addresses that clients have now.", func(s turn.Stats) float64 { return float64(s.Allocations) }),
+		counter("turn_allocations_made", "Relayed addresses that were given to clients.", func(s turn.Stats) uint64 { return s.AllocationsMade }),
+		counter("turn_bytes_received", "Data that clients had relayed.", func(s turn.Stats) uint64 { return s.BytesReceived }),
+		counter("turn_bytes_sent", "Data that was relayed to clients.", func(s turn.Stats) uint64 { return s.BytesSent }),
+		counter("turn_packets_dropped", "Packets not relayed: no bandwidth left, a client too slow, or an address that may not be reached.", func(s turn.Stats) uint64 { return s.PacketsDropped }),
+	}
+	turnRefused = prometheus.NewDesc("skillsage_turn_refused_total", "Requests of TURN clients that were refused, by reason.", []string{"reason"}, nil)
+)
+
+func (c turnCollector) Describe(ch chan<- *prometheus.Desc) {
+	describe(turnMetrics, nil, ch)
+	ch <- turnRefused
+}
+
+func (c turnCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.source.Stats()
+	collect(turnMetrics, nil, s, ch)
+	for reason, n := range s.Refused {
+		ch <- prometheus.MustNewConstMetric(turnRefused, prometheus.CounterValue, float64(n), reason)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,8 @@ type Options struct {
 	STUN []string
 	// Reflexive asks one of them from the media port at local (network.Port.Reflexive).
 	Reflexive func(ctx context.Context, local, server netip.AddrPort) (netip.AddrPort, error)
+	// Changed is told what browsers are told, whenever that has changed and before New returns. It must not block. Nil: nobody is.
+	Changed func([]Candidate)
 	// AskEvery is how often they are asked; 0 is 3 minutes.
 	AskEvery time.Duration
 	Logger   *slog.Logger // nil: slog.Default
@@ -121,7 +124,11 @@ func (a *Addresses) update() {
 	for _, f := range a.families {
 		found = append(found, f.findings...)
 	}
-	a.state.Store(&state{candidates: a.opts.candidates(found), found: found})
+	now := &state{candidates: a.opts.candidates(found), found: found}
+	before := a.state.Swap(now)
+	if a.opts.Changed != nil && (before == nil || !slices.Equal(before.candidates, now.candidates)) {
+		a.opts.Changed(now.candidates)
+	}
 }
 
 func (a *Addresses) run(ctx context.Context) {

@@ -13,11 +13,14 @@ var (
 	corsTrue    = []string{"true"}
 )
 
-// answerCORS sets the CORS headers, on errors too: without them a browser hides the reason from the
+// Answer sets the headers of an answer, on errors too: without them a browser hides the reason from the
 // page. It answers preflight requests and reports true for them.
-func (s *Server) answerCORS(w http.ResponseWriter, r *http.Request) (done bool) {
-	origins := s.opts.CORS.Origins
-	if len(origins) == 0 {
+func (c CORS) Answer(w http.ResponseWriter, r *http.Request) (done bool) {
+	origins := c.Origins
+	switch {
+	case origins == nil:
+		origins = corsAny
+	case len(origins) == 0:
 		return false
 	}
 	h := w.Header()
@@ -27,7 +30,7 @@ func (s *Server) answerCORS(w http.ResponseWriter, r *http.Request) (done bool) 
 		h.Add("Vary", "Origin")
 		if origin := r.Header.Get("Origin"); slices.Contains(origins, origin) {
 			h["Access-Control-Allow-Origin"] = []string{origin}
-			if s.opts.CORS.Credentials {
+			if c.Credentials {
 				h["Access-Control-Allow-Credentials"] = corsTrue
 			}
 		}

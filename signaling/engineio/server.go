@@ -59,7 +59,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if s.answerCORS(w, r) {
+	if s.opts.CORS.Answer(w, r) {
 		return
 	}
 	query := r.URL.RawQuery

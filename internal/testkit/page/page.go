@@ -15,6 +15,11 @@ import (
 
 // NewConnection opens a connection that only has addresses of the loopback interface. codecs nil means the stack's own.
 func NewConnection(codecs *webrtc.MediaEngine) (*webrtc.PeerConnection, error) {
+	return NewConfigured(codecs, webrtc.Configuration{})
+}
+
+// NewConfigured is NewConnection for pages that know ICE servers.
+func NewConfigured(codecs *webrtc.MediaEngine, config webrtc.Configuration) (*webrtc.PeerConnection, error) {
 	if codecs == nil {
 		codecs = &webrtc.MediaEngine{}
 		if err := codecs.RegisterDefaultCodecs(); err != nil {
@@ -25,10 +30,11 @@ func NewConnection(codecs *webrtc.MediaEngine) (*webrtc.PeerConnection, error) {
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	settings.SetRelayAcceptanceMinWait(0) // browsers do not wait
 	settings.SetDTLSRetransmissionInterval(50 * time.Millisecond)
 	settings.SetICEMaxBindingRequests(75) // the stack's default gives an address up after a second and a half, a browser after 15
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)).NewPeerConnection(config)
 }
 
 // Alive changes a server's description so that the stack does not stop a transceiver for good because neither side

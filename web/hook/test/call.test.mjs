@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { fakeDevices } from './fake-media.mjs';
+import { FakeConnection, fakeDevices } from './fake-media.mjs';
 import { sdp, startRoom, until } from './room.mjs';
 
 let devices;
@@ -45,6 +45,27 @@ test('two offers at once start the camera once, and both get the same tracks', a
   const tracks = candidate.connections.map((connection) => connection.getSenders().map(({ track }) => track));
   assert.deepEqual(tracks[0], tracks[1]);
   assert.ok(tracks[0].every((track) => track.readyState === 'live'));
+});
+
+test('connections use the ICE servers that the server tells of, unless the page brings its own', async () => {
+  const told = [{ urls: ['turn:turn.example:443?transport=udp'], username: 'user', credential: 'secret' }];
+  room.io.on('connection', (socket) => {
+    socket.on('join-room', () => socket.emit('ice-servers', { iceServers: told, ttl: 43_200 }));
+  });
+  for (const own of [undefined, [{ urls: 'stun:own.example' }]]) {
+    const used = [];
+    const createConnection = ({ iceServers }) => {
+      used.push(iceServers);
+      return new FakeConnection();
+    };
+    const candidate = await room.member('candidate', { iceServers: own, createConnection });
+    const far = await room.socket('recruiter');
+    far.socket.emit('signal', signal(candidate.id, 'offer', sdp()));
+    await until('the answer', () => far.of('signal').some(({ type }) => type === 'answer'));
+    assert.deepEqual(used, [own ?? told]);
+    far.socket.disconnect();
+    candidate.call.close();
+  }
 });
 
 test('candidates that come before their offer are kept for it', async () => {
