@@ -29,7 +29,7 @@ func printLinks(out io.Writer, cfg *config.Config, s *server) {
 			fmt.Fprintln(out, "media", at)
 		}
 		if s.turn != nil {
-			fmt.Fprintln(out, "TURN", at)
+			fmt.Fprintf(out, "TURN %s, and on TCP %d\n", at, tcp.Port)
 		}
 	}
 	if cfg.Relay.Mode == "p2p" {

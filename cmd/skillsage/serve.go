@@ -58,7 +58,7 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 	}
 	printLinks(out, cfg, s)
 	var known <-chan struct{} // the public address; a STUN server may have to be asked first
-	if s.addresses != nil {
+	if s.engine != nil {
 		known = s.addresses.Asked()
 	}
 	var sig os.Signal

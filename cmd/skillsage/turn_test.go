@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,7 +68,8 @@ func TestTURN(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &told); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		if len(told.ICEServers) != 1 || len(told.ICEServers[0].URLs) != 1 || told.ICEServers[0].URLs[0] != "turn:127.0.0.1:"+port+"?transport=udp" || told.TTL != 12*3600 {
+		if len(told.ICEServers) != 1 ||
+			!slices.Equal(told.ICEServers[0].URLs, []string{"turn:127.0.0.1:" + port + "?transport=udp", "turn:127.0.0.1:" + port + "?transport=tcp"}) || told.TTL != 12*3600 {
 			t.Fatalf("%s", text)
 		}
 		relayed, err := allocate(t, told)
