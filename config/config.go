@@ -84,11 +84,12 @@ type Relay struct {
 	QualityInterval    time.Duration // 0: members are not told how their connections do
 }
 
-// Network says where the media port is opened.
+// Network says where the media ports are opened.
 type Network struct {
 	Addresses  []netip.Addr // of this machine; empty: all
 	Interfaces []string     // names; empty: all
 	Loopback   string       // "auto", "yes" or "no"
+	ICETCP     string       // on or off
 }
 
 // Shutdown is what SIGTERM does.

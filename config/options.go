@@ -86,6 +86,7 @@ func options(c *Config) []option {
 		{"network.addresses", "", "addresses of this machine that carry media; empty means all", addresses(&n.Addresses)},
 		{"network.interfaces", "", "network interfaces that carry media; empty means all", names(&n.Interfaces)},
 		{"network.loopback", "auto", "whether media may use the loopback interface", oneOf(&n.Loopback, "auto", "yes", "no")},
+		{"network.ice_tcp", "on", "whether media may use TCP, on the HTTP port, where UDP does not pass", oneOf(&n.ICETCP, "on", "off")},
 
 		{"shutdown.drain", "0s", "how long running calls may go on after SIGTERM", duration(&c.Shutdown.Drain, "0s", "24h")},
 

@@ -36,7 +36,7 @@ func (l *leg) newConn(withData bool) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a connection: %w", err)
 	}
-	c := &conn{pc: pc, port: port, route: routing{open: e.opts.Route, port: port}}
+	c := &conn{pc: pc, port: port, route: routing{udp: e.opts.Route, tcp: e.opts.RouteTCP, port: port}}
 	c.link.watch(pc, &c.route)
 	r := l.room
 	post := func(run func()) {

@@ -27,7 +27,11 @@ func printLinks(out io.Writer, cfg *config.Config, s *server) {
 		for _, a := range s.media.Addresses() {
 			addrs = append(addrs, a.Addr().String())
 		}
-		fmt.Fprintf(out, "media on UDP %d at %s\n", s.media.Number(), strings.Join(addrs, ", "))
+		ports := fmt.Sprintf("UDP %d", s.media.Number())
+		if s.tcp != nil {
+			ports += fmt.Sprintf(" and TCP %d", s.tcp.Number())
+		}
+		fmt.Fprintf(out, "media on %s at %s\n", ports, strings.Join(addrs, ", "))
 	}
 	if cfg.Relay.Mode == "p2p" {
 		fmt.Fprintln(out, "media goes from browser to browser (relay.mode is p2p)")

@@ -4,10 +4,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"skillsage/config"
 	"skillsage/network"
+	"skillsage/network/icetcp"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/signaling/engineio"
@@ -87,9 +89,19 @@ func networkOptions(cfg *config.Config, page net.Addr, log *slog.Logger) network
 	return options
 }
 
-func relayOptions(cfg *config.Config, media *network.Port, log *slog.Logger) sfu.Options {
+// hosts are addresses without their ports.
+func hosts(addresses []netip.AddrPort) []netip.Addr {
+	list := make([]netip.Addr, len(addresses))
+	for i, a := range addresses {
+		list[i] = a.Addr()
+	}
+	return list
+}
+
+// relayOptions are those of a relay on a UDP port and, unless tcp is nil, a TCP port.
+func relayOptions(cfg *config.Config, media *network.Port, tcp *icetcp.Mux, log *slog.Logger) sfu.Options {
 	c := cfg.Relay
-	return sfu.Options{
+	options := sfu.Options{
 		Logger:             log,
 		UDPMux:             media.Mux(),
 		Route:              media.Route,
@@ -106,6 +118,10 @@ func relayOptions(cfg *config.Config, media *network.Port, log *slog.Logger) sfu
 		VideoCodecs:        c.VideoCodecs,
 		QualityInterval:    qualityInterval(c.QualityInterval),
 	}
+	if tcp != nil { // a nil pointer in an interface is not nil
+		options.TCPMux, options.RouteTCP = tcp, tcp.Route
+	}
+	return options
 }
 
 // qualityInterval: 0 is never to the operator, and the default to the relay.

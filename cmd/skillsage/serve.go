@@ -17,6 +17,7 @@ import (
 	"skillsage/config"
 	"skillsage/internal/httpapi"
 	"skillsage/network"
+	"skillsage/network/icetcp"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/web"
@@ -30,6 +31,7 @@ type server struct {
 	log       *slog.Logger
 	listener  net.Listener
 	media     *network.Port // nil when no room can ever be relayed
+	tcp       *icetcp.Mux   // nil when media does not use TCP
 	engine    *sfu.Engine   // nil likewise
 	signaling *signaling.Server
 	health    httpapi.Health
@@ -45,7 +47,7 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 
-	s, err := start(cfg, log)
+	s, err := start(cfg, log, nil)
 	if err != nil {
 		return err
 	}
@@ -72,8 +74,9 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 	return cause
 }
 
-// start opens the ports, builds the parts on them and begins to serve. On an error nothing is left open.
-func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
+// start opens the ports, builds the parts on them and begins to serve. tcpMedia accepts the HTTP port's connections of
+// ICE-TCP; nil: there are none. On an error nothing is left open.
+func start(cfg *config.Config, log *slog.Logger, tcpMedia net.Listener) (_ *server, err error) {
 	s := &server{log: log, failed: make(chan error, 2)}
 	defer func() {
 		if err != nil {
@@ -90,7 +93,12 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 		if s.media, err = network.Open(networkOptions(cfg, s.listener.Addr(), log)); err != nil {
 			return nil, fmt.Errorf("%w (relay.udp_port chooses the port, network.addresses where it is opened)", err)
 		}
-		if s.engine, err = sfu.New(relayOptions(cfg, s.media, log)); err != nil {
+		if tcpMedia != nil && cfg.Network.ICETCP == "on" {
+			if s.tcp, err = icetcp.New(tcpMedia, icetcp.Options{Addresses: hosts(s.media.Addresses()), MaxConnections: cfg.Relay.MaxLegs, Logger: log}); err != nil {
+				return nil, err
+			}
+		}
+		if s.engine, err = sfu.New(relayOptions(cfg, s.media, s.tcp, log)); err != nil {
 			return nil, err
 		}
 		s.engine.SetOutbox(outbox{s.signaling})
@@ -118,6 +126,9 @@ func (s *server) adminPages(cfg *config.Config) http.Handler {
 	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Version: version(), Token: cfg.Admin.Token}
 	if s.engine != nil { // a nil pointer in an interface is not nil
 		options.Relay, options.Media = s.engine, s.media
+	}
+	if s.tcp != nil {
+		options.TCPMedia = s.tcp
 	}
 	return httpapi.NewAdmin(options)
 }
@@ -185,7 +196,7 @@ func (s *server) drain(limit time.Duration) {
 }
 
 // close ends the parts in the reverse order of their start: nobody new, then the members' sockets,
-// their media, the port. What does not end in time is cut.
+// their media, the ports. What does not end in time is cut.
 func (s *server) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime-500*time.Millisecond)
 	defer cancel()
@@ -213,6 +224,9 @@ func (s *server) close() {
 	// spare connection that never carried a request.
 	time.AfterFunc(200*time.Millisecond, cutRequests)
 	servers.Wait()
+	if s.tcp != nil {
+		_ = s.tcp.Close()
+	}
 	if s.media != nil {
 		_ = s.media.Close()
 	}

@@ -16,6 +16,7 @@ type AdminOptions struct {
 	Signaling SignalingStats
 	Relay     RelayStats // nil without a media relay
 	Media     MediaStats // nil likewise
+	TCPMedia  TCPStats   // nil when media does not use TCP
 	Version   string
 	// Token is the password. Without one the pages are for loopback listeners only, and are given only to who asks
 	// for them under a loopback name.
@@ -26,7 +27,7 @@ type AdminOptions struct {
 // all who reach it, /healthz.
 func NewAdmin(o AdminOptions) http.Handler {
 	page := &debugPage{relay: o.Relay, version: o.Version}
-	metrics := metricsHandler(o.Signaling, o.Relay, o.Media)
+	metrics := metricsHandler(&o)
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", page.html)
 	pages.HandleFunc("/rooms.json", page.json)

@@ -12,6 +12,8 @@ import (
 	"testing/fstest"
 
 	"skillsage/network"
+	"skillsage/network/icetcp"
+	"skillsage/network/traffic"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/signaling/engineio"
@@ -118,6 +120,7 @@ type fixed struct {
 	signaling signaling.Stats
 	relay     sfu.Stats
 	media     network.Stats
+	tcp       icetcp.Stats
 	totals    sfu.Totals
 	rooms     []sfu.RoomStats
 	err       error
@@ -139,6 +142,10 @@ type fixedMedia fixed
 
 func (f fixedMedia) Stats() network.Stats { return f.media }
 
+type fixedTCP fixed
+
+func (f fixedTCP) Stats() icetcp.Stats { return f.tcp }
+
 func TestMetrics(t *testing.T) {
 	f := fixed{
 		signaling: signaling.Stats{Rooms: 2, Joined: 7, Refused: map[string]uint64{"room-full": 3}, SocketIO: socketio.Stats{
@@ -146,13 +153,15 @@ func TestMetrics(t *testing.T) {
 		}},
 		relay: sfu.Stats{Legs: 4, LegsOpened: 9},
 		media: network.Stats{Dropped: 8},
+		tcp:   icetcp.Stats{Connections: 13, Queued: 14, Closed: map[string]uint64{"stalled": 15}},
 	}
+	f.tcp.Dropped[traffic.Video] = 16
 	f.totals.Media[sfu.ClassScreen][sfu.KeyFrameRequestsSent] = 11
 	f.totals.Media[sfu.ClassAudio][sfu.SentRetransmitted] = 12
 	f.totals.Distributions[sfu.ReceivedLoss] = sfu.Histogram{Buckets: [14]uint64{3, 0, 1, 0, 0, 0, 0, 0, 1}, Count: 5, Sum: 0.75}
 	f.totals.Distributions[sfu.SetUp] = sfu.Histogram{Buckets: [14]uint64{0, 0, 0, 0, 0, 2}, Count: 2, Sum: 0.25}
 	f.totals.Connected = map[sfu.Path]int{{Transport: "udp", Local: "host", Remote: "prflx"}: 2, {Transport: "udp", Local: "srflx", Remote: "prflx"}: 1, {Transport: "tcp", Local: "host", Remote: "host"}: 1}
-	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Relay: fixedRelay(f), Media: fixedMedia(f)}), "GET", "http://127.0.0.1:9090/metrics")
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Relay: fixedRelay(f), Media: fixedMedia(f), TCPMedia: fixedTCP(f)}), "GET", "http://127.0.0.1:9090/metrics")
 	for _, want := range []string{
 		"\nskillsage_rooms 2\n", "\nskillsage_joins_total 7\n", "\nskillsage_events_refused_total{code=\"room-full\"} 3\n",
 		"\nskillsage_legs 4\n", "\nskillsage_legs_opened_total 9\n", "\ngo_goroutines ",
@@ -164,13 +173,15 @@ func TestMetrics(t *testing.T) {
 		"\nskillsage_leg_loss_ratio_sum{direction=\"received\"} 0.75\n", "\nskillsage_leg_setup_seconds_bucket{le=\"0.15\"} 2\n",
 		"\nskillsage_connected_legs{candidate_type=\"prflx\",transport=\"udp\"} 3\n", "\nskillsage_connected_legs{candidate_type=\"host\",transport=\"tcp\"} 1\n",
 		"\nskillsage_connected_legs{candidate_type=\"host\",transport=\"udp\"} 0\n",
+		"\nskillsage_ice_tcp_connections 13\n", "\nskillsage_ice_tcp_queued_bytes 14\n", "\nskillsage_ice_tcp_closed_total{reason=\"stalled\"} 15\n",
+		"\nskillsage_ice_tcp_packets_dropped_total{kind=\"video\"} 16\n", "\nskillsage_ice_tcp_packets_dropped_total{kind=\"audio\"} 0\n",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is missing in\n%s", want, body)
 		}
 	}
 	_, body = get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f)}), "GET", "http://127.0.0.1:9090/metrics")
-	if strings.Contains(body, "skillsage_legs ") {
+	if strings.Contains(body, "skillsage_legs ") || strings.Contains(body, "skillsage_ice_tcp") {
 		t.Error("metrics of a relay that is not there")
 	}
 }
@@ -181,7 +192,7 @@ func TestManualNamesRealMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Relay: fixedRelay{}, Media: fixedMedia{}}), "GET", "http://127.0.0.1:9090/metrics")
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Relay: fixedRelay{}, Media: fixedMedia{}, TCPMedia: fixedTCP{}}), "GET", "http://127.0.0.1:9090/metrics")
 	exist := make(map[string]bool)
 	for _, line := range strings.Split(body, "\n") {
 		if name, ok := strings.CutPrefix(line, "# TYPE skillsage_"); ok {

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"skillsage/network"
+	"skillsage/network/icetcp"
+	"skillsage/network/traffic"
 	"skillsage/sfu"
 	"skillsage/signaling"
 )
@@ -26,19 +28,25 @@ type RelayStats interface {
 // MediaStats is what the metrics need of network.Port.
 type MediaStats interface{ Stats() network.Stats }
 
-// metricsHandler answers in the Prometheus format. relay and media are nil without a media relay.
-func metricsHandler(signaling SignalingStats, relay RelayStats, media MediaStats) http.Handler {
+// TCPStats is what the metrics need of icetcp.Mux.
+type TCPStats interface{ Stats() icetcp.Stats }
+
+// metricsHandler answers in the Prometheus format.
+func metricsHandler(o *AdminOptions) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		signalingCollector{signaling},
+		signalingCollector{o.Signaling},
 	)
-	if relay != nil {
-		registry.MustRegister(relayCollector{relay}, streamCollector{relay})
+	if o.Relay != nil {
+		registry.MustRegister(relayCollector{o.Relay}, streamCollector{o.Relay})
 	}
-	if media != nil {
-		registry.MustRegister(mediaCollector{media})
+	if o.Media != nil {
+		registry.MustRegister(mediaCollector{o.Media})
+	}
+	if o.TCPMedia != nil {
+		registry.MustRegister(tcpCollector{o.TCPMedia})
 	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
@@ -103,16 +111,30 @@ var signalingMetrics = []metric[signaling.Stats]{
 }
 
 // labelled is a family of counters with one label. Its values come from fixed tables, never from a client.
-type labelled struct {
+type labelled[S any] struct {
 	desc *prometheus.Desc
-	read func(signaling.Stats) map[string]uint64
+	read func(S) map[string]uint64
 }
 
-func family(name, help, label string, read func(signaling.Stats) map[string]uint64) labelled {
-	return labelled{prometheus.NewDesc("skillsage_"+name+"_total", help, []string{label}, nil), read}
+func family[S any](name, help, label string, read func(S) map[string]uint64) labelled[S] {
+	return labelled[S]{prometheus.NewDesc("skillsage_"+name+"_total", help, []string{label}, nil), read}
 }
 
-var signalingFamilies = []labelled{
+func describeFamilies[S any](all []labelled[S], ch chan<- *prometheus.Desc) {
+	for _, f := range all {
+		ch <- f.desc
+	}
+}
+
+func collectFamilies[S any](all []labelled[S], s S, ch chan<- prometheus.Metric) {
+	for _, f := range all {
+		for label, n := range f.read(s) {
+			ch <- prometheus.MustNewConstMetric(f.desc, prometheus.CounterValue, float64(n), label)
+		}
+	}
+}
+
+var signalingFamilies = []labelled[signaling.Stats]{
 	family("events_refused", "Events answered with an error.", "code", func(s signaling.Stats) map[string]uint64 { return s.Refused }),
 	family("events_dropped", "Events dropped silently.", "reason", func(s signaling.Stats) map[string]uint64 { return s.Dropped }),
 	family("leg_states", "Changes of state of media connections.", "state", func(s signaling.Stats) map[string]uint64 { return s.LegStates }),
@@ -128,19 +150,13 @@ var signalingFamilies = []labelled{
 
 func (c signalingCollector) Describe(ch chan<- *prometheus.Desc) {
 	describe(signalingMetrics, ch)
-	for _, f := range signalingFamilies {
-		ch <- f.desc
-	}
+	describeFamilies(signalingFamilies, ch)
 }
 
 func (c signalingCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.source.Stats()
 	collect(signalingMetrics, s, ch)
-	for _, f := range signalingFamilies {
-		for label, n := range f.read(s) {
-			ch <- prometheus.MustNewConstMetric(f.desc, prometheus.CounterValue, float64(n), label)
-		}
-	}
+	collectFamilies(signalingFamilies, s, ch)
 }
 
 type relayCollector struct{ source RelayStats }
@@ -193,4 +209,41 @@ func (c mediaCollector) Describe(ch chan<- *prometheus.Desc) { describe(mediaMet
 
 func (c mediaCollector) Collect(ch chan<- prometheus.Metric) {
 	collect(mediaMetrics, c.source.Stats(), ch)
+}
+
+type tcpCollector struct{ source TCPStats }
+
+var tcpMetrics = []metric[icetcp.Stats]{
+	gauge("ice_tcp_connections", "TCP connections that carry media.", func(s icetcp.Stats) float64 { return float64(s.Connections) }),
+	gauge("ice_tcp_strangers", "TCP connections that have not said yet whose they are.", func(s icetcp.Stats) float64 { return float64(s.Strangers) }),
+	gauge("ice_tcp_endpoints", "Endpoints that ICE agents hold for TCP: one for each leg and address of the port.", func(s icetcp.Stats) float64 { return float64(s.Endpoints) }),
+	gauge("ice_tcp_queued_bytes", "Bytes that wait for the peers of TCP connections.", func(s icetcp.Stats) float64 { return float64(s.Queued) }),
+	counter("ice_tcp_accepted", "TCP connections for media ever accepted.", func(s icetcp.Stats) uint64 { return s.Accepted }),
+	counter("ice_tcp_packets_received", "Packets received over TCP.", func(s icetcp.Stats) uint64 { return s.PacketsIn }),
+	counter("ice_tcp_packets_direct", "Of the packets received over TCP, media that went past the WebRTC stack.", func(s icetcp.Stats) uint64 { return s.Direct }),
+	counter("ice_tcp_packets_unread", "Of the packets received over TCP, those that no ICE agent wanted or had room for.", func(s icetcp.Stats) uint64 { return s.Unread }),
+	counter("ice_tcp_packets_sent", "Packets sent over TCP.", func(s icetcp.Stats) uint64 { return s.PacketsOut }),
+	counter("ice_tcp_writes", "System calls that sent them.", func(s icetcp.Stats) uint64 { return s.Writes }),
+}
+
+var tcpFamilies = []labelled[icetcp.Stats]{
+	family("ice_tcp_packets_dropped", "Packets not sent because the peer's TCP connection took too little.", "kind", func(s icetcp.Stats) map[string]uint64 {
+		dropped := make(map[string]uint64, len(s.Dropped))
+		for kind, n := range s.Dropped {
+			dropped[traffic.Kind(kind).String()] = n
+		}
+		return dropped
+	}),
+	family("ice_tcp_closed", "TCP connections for media by why they ended.", "reason", func(s icetcp.Stats) map[string]uint64 { return s.Closed }),
+}
+
+func (c tcpCollector) Describe(ch chan<- *prometheus.Desc) {
+	describe(tcpMetrics, ch)
+	describeFamilies(tcpFamilies, ch)
+}
+
+func (c tcpCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.source.Stats()
+	collect(tcpMetrics, s, ch)
+	collectFamilies(tcpFamilies, s, ch)
 }

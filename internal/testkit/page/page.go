@@ -13,8 +13,9 @@ import (
 	"skillsage/sfu/jsep"
 )
 
-// NewConnection opens a connection that only has addresses of the loopback interface. codecs nil means the stack's own.
-func NewConnection(codecs *webrtc.MediaEngine) (*webrtc.PeerConnection, error) {
+// NewConnection opens a connection that only has addresses of the loopback interface. codecs nil means the stack's own;
+// without networks it has UDP over IPv4.
+func NewConnection(codecs *webrtc.MediaEngine, networks ...webrtc.NetworkType) (*webrtc.PeerConnection, error) {
 	if codecs == nil {
 		codecs = &webrtc.MediaEngine{}
 		if err := codecs.RegisterDefaultCodecs(); err != nil {
@@ -26,7 +27,10 @@ func NewConnection(codecs *webrtc.MediaEngine) (*webrtc.PeerConnection, error) {
 	settings.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetDTLSRetransmissionInterval(50 * time.Millisecond)
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	if len(networks) == 0 {
+		networks = []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
+	}
+	settings.SetNetworkTypes(networks)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
 }
 
