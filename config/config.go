@@ -107,6 +107,7 @@ type Network struct {
 	Advertise       []Advertised // by preference
 	AdvertiseInside string       // "yes" or "no"
 	STUNServers     []string     // host:port; empty: nobody is asked
+	ICETCP          string       // "on" or "off"
 
 	// STUNChosen is false where STUNServers is the default that nobody has asked for.
 	STUNChosen bool

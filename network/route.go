@@ -5,14 +5,17 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"skillsage/network/traffic"
 )
 
 // Route is the short way of one peer's media: SRTP and SRTCP (RFC 7983) from its address go from the reader of
 // the socket straight to a function, past ICE and the rest of the stack, which keep all else. It is safe for
 // concurrent use. (An alias, so that a Port fits whoever names the same methods.)
 type Route = interface {
-	// Write sends a packet to the peer. It copies the packet and does not block.
-	Write(packet []byte) error
+	// Write sends a packet to the peer. It copies the packet and does not block; kind decides which
+	// packets are given up where not all get through.
+	Write(packet []byte, kind traffic.Kind) error
 	// Close ends the route. A call of its function may still be going on.
 	Close()
 }
@@ -62,7 +65,8 @@ func (p *Port) route(local, remote netip.AddrPort, receive func(packet []byte) b
 	return r
 }
 
-func (r *route) Write(packet []byte) error {
+// Write takes no notice of the kind: a datagram that finds the socket's queue full is dropped, whatever it is.
+func (r *route) Write(packet []byte, _ traffic.Kind) error {
 	s := r.current.Load()
 	if r.virtual != nil {
 		r.virtual.receive(packet, s.addr)

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"skillsage/network/traffic"
 )
 
 // media makes a packet that looks like SRTP and carries a number.
@@ -89,7 +91,7 @@ func TestRouteTakesMediaOnly(t *testing.T) {
 			if n := numberOf(<-long); n != 2 {
 				t.Errorf("the long way: %d", n)
 			}
-			if err := r.Write(media(3)); err != nil {
+			if err := r.Write(media(3), traffic.Video); err != nil {
 				t.Fatal(err)
 			}
 			if packet, from := receive(t, peer); numberOf(packet) != 3 || from != p.addrs[0] {
@@ -134,7 +136,7 @@ func TestRouteFollowsThePeer(t *testing.T) {
 	r := p.route(netip.MustParseAddrPort("203.0.113.9:7"), there, func([]byte) bool { got <- true; return true })
 	leavesBy := func() netip.AddrPort {
 		t.Helper()
-		if err := r.Write(media(0)); err != nil {
+		if err := r.Write(media(0), traffic.Video); err != nil {
 			t.Fatal(err)
 		}
 		_, from := receive(t, peer)
@@ -177,7 +179,7 @@ func TestRouteSendsABatchTogether(t *testing.T) {
 		ready.Lock()
 		defer ready.Unlock()
 		for i := range viewers {
-			if err := r.Write(media(i)); err != nil {
+			if err := r.Write(media(i), traffic.Video); err != nil {
 				t.Error(err)
 			}
 		}
@@ -223,7 +225,7 @@ func TestRouteLeavesTheRestToTheSender(t *testing.T) {
 		ready.Lock()
 		defer ready.Unlock()
 		for range 10 {
-			_ = r.Write(media(next))
+			_ = r.Write(media(next), traffic.Video)
 			next++
 		}
 		received <- numberOf(packet)
@@ -261,7 +263,7 @@ func TestRouteAmongOthers(t *testing.T) {
 		ready.Lock()
 		defer ready.Unlock()
 		taken.Add(1)
-		_ = r.Write(append(append([]byte(nil), packet...), 0)) // back to the peer, as writer 0
+		_ = r.Write(append(append([]byte(nil), packet...), 0), traffic.Video) // back to the peer, as writer 0
 		return true
 	})
 	ready.Unlock()
@@ -317,7 +319,7 @@ func TestRouteOnAClosedSocket(t *testing.T) {
 		r.Store(p.route(p.addrs[0], there, func(packet []byte) bool {
 			if r := r.Load(); r != nil {
 				for range 10 {
-					_ = r.Write(packet)
+					_ = r.Write(packet, traffic.Video)
 				}
 			}
 			select {
@@ -333,7 +335,7 @@ func TestRouteOnAClosedSocket(t *testing.T) {
 		if err := p.sockets[0].Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Load().Write(media(0)); err == nil {
+		if err := r.Load().Write(media(0), traffic.Video); err == nil {
 			t.Fatal("wrote to a closed socket")
 		}
 	}
@@ -353,7 +355,7 @@ func BenchmarkRoute(b *testing.B) {
 			var r atomic.Pointer[route]
 			r.Store(p.route(here, there, func(packet []byte) bool {
 				for range viewers {
-					_ = r.Load().Write(packet)
+					_ = r.Load().Write(packet, traffic.Video)
 				}
 				taken.Add(1)
 				return true

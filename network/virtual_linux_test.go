@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"skillsage/network/traffic"
 )
 
 type parcel struct {
@@ -43,7 +45,7 @@ func TestPortSendsToVirtual(t *testing.T) {
 	if _, err := p.sockets[0].WriteToAddrPort([]byte("mapped"), mapped); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Write([]byte("media")); err != nil {
+	if err := r.Write([]byte("media"), traffic.Video); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []parcel{{"check", p.addrs[0]}, {"mapped", p.addrs[0]}, {"media", p.addrs[1]}} {

@@ -39,7 +39,7 @@ func (l *leg) newConn(withData bool) (*conn, error) {
 		return nil, fmt.Errorf("opening a connection: %w", err)
 	}
 	c.pc, c.port = pc, port
-	c.route = routing{open: e.opts.Route, port: port}
+	c.route = routing{udp: e.opts.Route, tcp: e.opts.RouteTCP, port: port}
 	c.link.watch(pc, &c.route)
 	r := l.room
 	post := func(run func()) {

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,9 +32,13 @@ type Options struct {
 	Logger *slog.Logger
 	// UDPMux carries all media on one port. Nil lets every leg open its own.
 	UDPMux ice.UDPMux
+	// TCPMux carries the media of those whose network lets no UDP pass (RFC 6544,
+	// passive); nil: they are not served.
+	TCPMux ice.TCPMux
 	// Route gives a client's address the short way of media, past the WebRTC
-	// stack (see network.Port.Route); nil, or a nil Route from it: there is none.
-	Route func(local, remote netip.AddrPort, receive func(packet []byte) bool) Route
+	// stack (see network.Port.Route); nil: there is none. RouteTCP does so for
+	// connections of TCPMux (see icetcp.Mux.Route).
+	Route, RouteTCP OpenRoute
 	// Candidates are the server's addresses as clients are to be told them, by
 	// preference and each once; asked for each description. Nil, or none from it: those that
 	// the stack finds.
@@ -201,7 +204,7 @@ func New(opts Options) (*Engine, error) {
 	return &Engine{opts: opts, log: opts.Logger, api: api, cert: *cert, rooms: make(map[string]*room), started: time.Now()}, nil
 }
 
-// newAPI sets the transports up: one UDP port, no mDNS (five goroutines a
+// newAPI sets the transports up: one UDP port, one TCP port, no mDNS (five goroutines a
 // connection, and nothing here resolves names), the browser as DTLS client so
 // that the server's preference of AES-GCM wins.
 func newAPI(opts *Options) (*media.API, error) {
@@ -221,10 +224,15 @@ func newAPI(opts *Options) (*media.API, error) {
 	settings.SetDTLSRetransmissionInterval(200 * time.Millisecond)
 	settings.SetIncludeLoopbackCandidate(opts.IncludeLoopback)
 	settings.DisableActiveTCP(true)
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if opts.UDPMux != nil {
 		settings.SetICEUDPMux(opts.UDPMux)
 	}
+	if opts.TCPMux != nil {
+		settings.SetICETCPMux(opts.TCPMux)
+		networks = append(networks, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
+	}
+	settings.SetNetworkTypes(networks)
 	if err := settings.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -200,9 +201,11 @@ type client struct {
 	link       *impair.Link // static: the line to the server's media, nil for none of its own
 	unanswered chan string  // what it got while silent
 	stream     string
-	screen     atomic.Value         // string: the stream id of the share that is on
-	config     webrtc.Configuration // static once there is a connection
-	video      []string             // static: the video codecs it has, best first; nil: the stack's own, and it sends VP8
+	screen     atomic.Value             // string: the stream id of the share that is on
+	config     webrtc.Configuration     // static once there is a connection
+	video      []string                 // static: the video codecs it has, best first; nil: the stack's own, and it sends VP8
+	networks   []webrtc.NetworkType     // static once it is called: what it connects over; nil: UDP
+	candidates func(line string) string // static likewise: what becomes of each candidate that it or the server sends; empty: it is lost
 
 	mu       sync.Mutex
 	pcs      map[clientKey]*webrtc.PeerConnection
@@ -330,7 +333,7 @@ func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
 		codecs = &webrtc.MediaEngine{}
 		registerOnly(p.call.t, codecs, p.video)
 	}
-	pc, err := page.NewConfigured(codecs, p.config)
+	pc, err := page.NewConfigured(codecs, p.config, p.networks...)
 	if err != nil {
 		p.call.t.Error(err)
 		return nil
@@ -339,8 +342,12 @@ func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
 	p.pcs[key] = pc
 	p.mu.Unlock()
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
-		if c != nil && p.link == nil {
-			raw, _ := json.Marshal(c.ToJSON())
+		if c == nil || p.link != nil {
+			return
+		}
+		init := c.ToJSON()
+		if init.Candidate = p.candidate(init.Candidate); init.Candidate != "" {
+			raw, _ := json.Marshal(init)
 			_ = p.call.engine.Candidate("room", p.id, key.peer, key.screen, raw)
 		}
 	})
@@ -455,7 +462,27 @@ func (p *client) offerOn(key clientKey, tracks bool) {
 	}
 }
 
+// candidate is what the network makes of a candidate on its way.
+func (p *client) candidate(line string) string {
+	if p.candidates == nil {
+		return line
+	}
+	return p.candidates(line)
+}
+
+// description is what the network makes of a description on its way.
+func (p *client) description(sdp string) string {
+	return candidateLine.ReplaceAllStringFunc(sdp, func(line string) string {
+		line = p.candidate(strings.TrimSuffix(strings.TrimPrefix(line, "a="), "\r\n"))
+		if line == "" {
+			return ""
+		}
+		return "a=" + line + "\r\n"
+	})
+}
+
 func (p *client) onOffer(m message) {
+	m.sdp = p.description(m.sdp)
 	p.mu.Lock()
 	fresh := p.pcs[clientKey{m.from, m.screen}] == nil
 	p.mu.Unlock()
@@ -484,6 +511,7 @@ func (p *client) onOffer(m message) {
 }
 
 func (p *client) onAnswer(m message) {
+	m.sdp = p.description(m.sdp)
 	p.mu.Lock()
 	pc := p.pcs[clientKey{m.from, m.screen}]
 	p.mu.Unlock()

@@ -33,7 +33,7 @@ func (c *call) restartICE(pc *webrtc.PeerConnection) {
 	if err := pc.SetLocalDescription(offer); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.engine.Signal("room", "R", "C", false, "offer", offer.SDP, nil); err != nil {
+	if err := c.engine.Signal("room", "R", "C", false, "offer", c.clients["R"].description(offer.SDP), nil); err != nil {
 		t.Fatal(err)
 	}
 	c.eventually("answered with credentials of its own", func() bool {

@@ -17,22 +17,33 @@ type Route = interface {
 	Close()
 }
 
+// OpenRoute makes the Route of a client's address; nil: there is none for it.
+type OpenRoute = func(local, remote netip.AddrPort, receive func(packet []byte) bool) Route
+
 // routing keeps a connection's route to the address that ICE has selected. Its
 // methods are safe for concurrent use.
 type routing struct {
-	open func(local, remote netip.AddrPort, receive func(packet []byte) bool) Route // nil: there are no routes
-	port *media.Port
+	udp, tcp OpenRoute // nil: there are no routes
+	port     *media.Port
 
-	mu     sync.Mutex // guards the rest
-	remote netip.AddrPort
-	route  Route // nil: none
-	closed bool
+	mu       sync.Mutex // guards the rest
+	protocol webrtc.ICEProtocol
+	remote   netip.AddrPort
+	route    Route // nil: none
+	closed   bool
 }
 
 // follow makes the route that of a candidate pair. A pair that can't have one leaves the connection where it was:
 // what is sent must go on somewhere.
 func (r *routing) follow(pair *webrtc.ICECandidatePair) {
-	if r.open == nil || pair == nil || pair.Local == nil || pair.Remote == nil || pair.Local.Protocol != webrtc.ICEProtocolUDP {
+	if pair == nil || pair.Local == nil || pair.Remote == nil {
+		return
+	}
+	protocol, open := pair.Local.Protocol, r.udp
+	if protocol == webrtc.ICEProtocolTCP {
+		open = r.tcp
+	}
+	if open == nil {
 		return
 	}
 	remote, err := addressOf(pair.Remote)
@@ -42,10 +53,10 @@ func (r *routing) follow(pair *webrtc.ICECandidatePair) {
 	local, _ := addressOf(pair.Local) // an address that is nobody's stands for any
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || r.remote == remote {
+	if r.closed || r.remote == remote && r.protocol == protocol {
 		return
 	}
-	route := r.open(local, remote, r.port.Deliver)
+	route := open(local, remote, r.port.Deliver)
 	if route == nil {
 		return
 	}
@@ -53,7 +64,7 @@ func (r *routing) follow(pair *webrtc.ICECandidatePair) {
 	if r.route != nil {
 		r.route.Close()
 	}
-	r.route, r.remote = route, remote
+	r.route, r.remote, r.protocol = route, remote, protocol
 }
 
 // close ends the route for good.

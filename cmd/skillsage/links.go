@@ -26,7 +26,11 @@ func printLinks(out io.Writer, cfg *config.Config, s *server) {
 		}
 		at := fmt.Sprintf("on UDP %d at %s", s.media.Number(), strings.Join(addrs, ", "))
 		if s.engine != nil {
-			fmt.Fprintln(out, "media", at)
+			over := ""
+			if s.tcp != nil {
+				over = fmt.Sprintf(", and on TCP %d", s.tcp.Number())
+			}
+			fmt.Fprintf(out, "media %s%s\n", at, over)
 		}
 		if s.turn != nil {
 			fmt.Fprintf(out, "TURN %s, and on TCP %d\n", at, tcp.Port)

@@ -11,6 +11,7 @@ import (
 	"skillsage/network"
 	"skillsage/network/certs"
 	"skillsage/network/front"
+	"skillsage/network/icetcp"
 	"skillsage/network/public"
 	"skillsage/network/turn"
 	"skillsage/sfu"
@@ -122,7 +123,7 @@ func networkOptions(cfg *config.Config, page net.Addr, log *slog.Logger) network
 // publicOptions lacks who asks STUN servers and who hears of it.
 func publicOptions(cfg *config.Config, page net.Addr, media []netip.AddrPort) public.Options {
 	c := cfg.Network
-	options := public.Options{UDP: media, Inside: c.AdvertiseInside == "yes"}
+	options := public.Options{UDP: media, TCP: overTCP(cfg, page, media), Inside: c.AdvertiseInside == "yes"}
 	for _, a := range c.Advertise {
 		options.Advertise = append(options.Advertise, public.Entry{Protocol: a.Protocol, Addr: a.Addr, Port: a.Port})
 	}
@@ -131,6 +132,29 @@ func publicOptions(cfg *config.Config, page net.Addr, media []netip.AddrPort) pu
 		options.STUN = c.STUNServers
 	}
 	return options
+}
+
+// overTCP is where media over TCP are accepted: at the port of the page, on the addresses that carry media. The page may be open on fewer.
+func overTCP(cfg *config.Config, page net.Addr, media []netip.AddrPort) (all []netip.AddrPort) {
+	if !relays(cfg) || cfg.Network.ICETCP != "on" {
+		return nil
+	}
+	at := page.(*net.TCPAddr).AddrPort()
+	for _, addr := range hosts(media) {
+		if at.Addr().IsUnspecified() || at.Addr().Unmap() == addr {
+			all = append(all, netip.AddrPortFrom(addr, at.Port()))
+		}
+	}
+	return all
+}
+
+// hosts are addresses without their ports.
+func hosts(addresses []netip.AddrPort) []netip.Addr {
+	list := make([]netip.Addr, len(addresses))
+	for i, a := range addresses {
+		list[i] = a.Addr()
+	}
+	return list
 }
 
 // candidatesOf says in the relay's words what browsers are told.
@@ -144,9 +168,10 @@ func candidatesOf(addresses *public.Addresses) func() []sfu.Candidate {
 	}
 }
 
-func relayOptions(cfg *config.Config, media *network.Port, addresses *public.Addresses, log *slog.Logger) sfu.Options {
+// relayOptions are those of a relay on a UDP port and, unless tcp is nil, a TCP port.
+func relayOptions(cfg *config.Config, media *network.Port, tcp *icetcp.Mux, addresses *public.Addresses, log *slog.Logger) sfu.Options {
 	c := cfg.Relay
-	return sfu.Options{
+	options := sfu.Options{
 		Logger:             log,
 		UDPMux:             media.Mux(),
 		Route:              media.Route,
@@ -167,6 +192,10 @@ func relayOptions(cfg *config.Config, media *network.Port, addresses *public.Add
 		VideoCodecs:        c.VideoCodecs,
 		QualityInterval:    qualityInterval(c.QualityInterval),
 	}
+	if tcp != nil { // a nil pointer in an interface is not nil
+		options.TCPMux, options.RouteTCP = tcp, tcp.Route
+	}
+	return options
 }
 
 func turnOptions(cfg *config.Config, media *network.Port, tcp net.Listener, members *signaling.Server, log *slog.Logger) turn.Options {

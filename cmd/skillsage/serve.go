@@ -19,6 +19,7 @@ import (
 	"skillsage/network"
 	"skillsage/network/certs"
 	"skillsage/network/front"
+	"skillsage/network/icetcp"
 	"skillsage/network/public"
 	"skillsage/network/turn"
 	"skillsage/sfu"
@@ -37,6 +38,7 @@ type server struct {
 	media     *network.Port     // nil when no room can ever be relayed and there is no TURN server
 	addresses *public.Addresses // nil likewise
 	engine    *sfu.Engine       // nil when no room can ever be relayed
+	tcp       *icetcp.Mux       // nil when media does not use TCP
 	turn      *turn.Server      // nil when it is off
 	signaling *signaling.Server
 	health    httpapi.Health
@@ -52,7 +54,7 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 
-	s, err := start(cfg, log)
+	s, err := start(cfg, log, nil)
 	if err != nil {
 		return err
 	}
@@ -90,8 +92,9 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 	return cause
 }
 
-// start opens the ports, builds the parts on them and begins to serve. On an error nothing is left open.
-func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
+// start opens the ports, builds the parts on them and begins to serve. tcpMedia accepts the HTTP port's connections of
+// ICE-TCP; nil: there are none. On an error nothing is left open.
+func start(cfg *config.Config, log *slog.Logger, tcpMedia net.Listener) (_ *server, err error) {
 	s := &server{log: log, failed: make(chan error, 2)}
 	defer func() {
 		if err != nil {
@@ -127,7 +130,12 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 		s.addresses = public.New(told)
 	}
 	if relays(cfg) {
-		if s.engine, err = sfu.New(relayOptions(cfg, s.media, s.addresses, log)); err != nil {
+		if over := overTCP(cfg, s.front.Addr(), s.media.Addresses()); len(over) > 0 {
+			if s.tcp, err = icetcp.New(s.front.ICE(), icetcp.Options{Addresses: hosts(over), MaxConnections: cfg.Relay.MaxLegs, Logger: log}); err != nil {
+				return nil, err
+			}
+		}
+		if s.engine, err = sfu.New(relayOptions(cfg, s.media, s.tcp, s.addresses, log)); err != nil {
 			return nil, err
 		}
 		s.engine.SetOutbox(outbox{s.signaling})
@@ -176,6 +184,9 @@ func (s *server) adminPages(cfg *config.Config) http.Handler {
 	}
 	if s.turn != nil {
 		options.TURN = s.turn
+	}
+	if s.tcp != nil {
+		options.TCPMedia = s.tcp
 	}
 	return httpapi.NewAdmin(options)
 }
@@ -247,7 +258,7 @@ func (s *server) drain(limit time.Duration) {
 }
 
 // close ends the parts in the reverse order of their start: nobody new, then the members' sockets,
-// their media, the port. What does not end in time is cut.
+// their media, the ports. What does not end in time is cut.
 func (s *server) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime-500*time.Millisecond)
 	defer cancel()
@@ -280,6 +291,9 @@ func (s *server) close() {
 	servers.Wait()
 	if s.addresses != nil {
 		s.addresses.Close()
+	}
+	if s.tcp != nil {
+		_ = s.tcp.Close()
 	}
 	if s.media != nil {
 		_ = s.media.Close()

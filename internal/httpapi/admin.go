@@ -20,6 +20,7 @@ type AdminOptions struct {
 	Front     FrontStats
 	Relay     RelayStats // nil without a media relay
 	Media     MediaStats // nil without a media port
+	TCPMedia  TCPStats   // nil when media do not use TCP
 	TURN      TURNStats  // nil without a TURN server
 	// Doctor tries what clients will do and says what came of it, within doctor.Limit; nil: there is no such page. It is
 	// called once at a time.

@@ -10,6 +10,8 @@ import (
 
 	"skillsage/network"
 	"skillsage/network/front"
+	"skillsage/network/icetcp"
+	"skillsage/network/traffic"
 	"skillsage/network/turn"
 	"skillsage/sfu"
 	"skillsage/signaling"
@@ -31,6 +33,9 @@ type MediaStats interface{ Stats() network.Stats }
 // FrontStats is what the metrics need of front.Front.
 type FrontStats interface{ Stats() front.Stats }
 
+// TCPStats is what the metrics need of icetcp.Mux.
+type TCPStats interface{ Stats() icetcp.Stats }
+
 // TURNStats is what the metrics need of turn.Server.
 type TURNStats interface{ Stats() turn.Stats }
 
@@ -48,6 +53,9 @@ func metricsHandler(o AdminOptions) http.Handler {
 	}
 	if o.Media != nil {
 		registry.MustRegister(mediaCollector{o.Media})
+	}
+	if o.TCPMedia != nil {
+		registry.MustRegister(tcpCollector{o.TCPMedia})
 	}
 	if o.TURN != nil {
 		registry.MustRegister(turnCollector{o.TURN})
@@ -266,4 +274,38 @@ func (c turnCollector) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range s.Refused {
 		ch <- prometheus.MustNewConstMetric(turnRefused, prometheus.CounterValue, float64(n), reason)
 	}
+}
+
+type tcpCollector struct{ source TCPStats }
+
+var tcpMetrics = []metric[icetcp.Stats]{
+	gauge("ice_tcp_connections", "TCP connections that carry media.", func(s icetcp.Stats) float64 { return float64(s.Connections) }),
+	gauge("ice_tcp_strangers", "TCP connections that have not said yet whose they are.", func(s icetcp.Stats) float64 { return float64(s.Strangers) }),
+	gauge("ice_tcp_endpoints", "Endpoints that ICE agents hold for TCP: one for each leg and address of the port.", func(s icetcp.Stats) float64 { return float64(s.Endpoints) }),
+	gauge("ice_tcp_queued_bytes", "Bytes that wait for the peers of TCP connections.", func(s icetcp.Stats) float64 { return float64(s.Queued) }),
+	counter("ice_tcp_accepted", "TCP connections for media ever accepted.", func(s icetcp.Stats) uint64 { return s.Accepted }),
+	counter("ice_tcp_packets_received", "Packets received over TCP.", func(s icetcp.Stats) uint64 { return s.PacketsIn }),
+	counter("ice_tcp_packets_direct", "Of the packets received over TCP, media that went past the WebRTC stack.", func(s icetcp.Stats) uint64 { return s.Direct }),
+	counter("ice_tcp_packets_unread", "Of the packets received over TCP, those that no ICE agent wanted or had room for.", func(s icetcp.Stats) uint64 { return s.Unread }),
+	counter("ice_tcp_packets_sent", "Packets sent over TCP.", func(s icetcp.Stats) uint64 { return s.PacketsOut }),
+	counter("ice_tcp_writes", "System calls that sent them.", func(s icetcp.Stats) uint64 { return s.Writes }),
+}
+
+var tcpFamilies = []labelled[icetcp.Stats]{
+	family("ice_tcp_packets_dropped", "Packets not sent because the peer's TCP connection took too little.", "kind", func(s icetcp.Stats) map[string]uint64 {
+		dropped := make(map[string]uint64, len(s.Dropped))
+		for kind, n := range s.Dropped {
+			dropped[traffic.Kind(kind).String()] = n
+		}
+		return dropped
+	}),
+	family("ice_tcp_closed", "TCP connections for media by why they ended.", "reason", func(s icetcp.Stats) map[string]uint64 { return s.Closed }),
+}
+
+func (c tcpCollector) Describe(ch chan<- *prometheus.Desc) {
+	describe(tcpMetrics, tcpFamilies, ch)
+}
+
+func (c tcpCollector) Collect(ch chan<- prometheus.Metric) {
+	collect(tcpMetrics, tcpFamilies, c.source.Stats(), ch)
 }

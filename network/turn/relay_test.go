@@ -16,6 +16,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"skillsage/network"
+	"skillsage/network/traffic"
 )
 
 // sockets counts the sockets of this process.
@@ -398,7 +399,7 @@ func TestAdvertisedAddresses(t *testing.T) {
 			if packet := <-got; !bytes.Equal(packet, media) {
 				t.Errorf("to %s came %x", to, packet)
 			}
-			if err := route.Write(media); err != nil {
+			if err := route.Write(media, traffic.Video); err != nil {
 				t.Fatal(err)
 			}
 			n, by, err := client.ReadFrom(buf)

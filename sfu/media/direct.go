@@ -9,11 +9,14 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"skillsage/network/traffic"
 )
 
-// Wire takes encrypted packets to the remote peer. Its Write copies them and does not block.
+// Wire takes encrypted packets to the remote peer. Its Write copies them and does not block; kind decides which are
+// given up where not all get through.
 type Wire interface {
-	Write(packet []byte) error
+	Write(packet []byte, kind traffic.Kind) error
 }
 
 const (
@@ -209,15 +212,15 @@ func (p *Port) listBound() {
 }
 
 // writeRTP sends a packet by the way that was decided on.
-func (p *Port) writeRTP(stack webrtc.TrackLocalWriter, header *rtp.Header, payload []byte) error {
+func (p *Port) writeRTP(stack webrtc.TrackLocalWriter, header *rtp.Header, payload []byte, kind traffic.Kind) error {
 	if d := p.direct.Load(); d != nil {
-		return d.writeRTP(header, payload)
+		return d.writeRTP(header, payload, kind)
 	}
 	_, err := stack.WriteRTP(header, payload)
 	return err
 }
 
-func (d *direct) writeRTP(header *rtp.Header, payload []byte) error {
+func (d *direct) writeRTP(header *rtp.Header, payload []byte, kind traffic.Kind) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	n, err := (&rtp.Packet{Header: *header, Payload: payload}).MarshalTo(s.packet[:])
@@ -230,7 +233,7 @@ func (d *direct) writeRTP(header *rtp.Header, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	return (*d.wire.Load()).Write(sealed)
+	return (*d.wire.Load()).Write(sealed, kind)
 }
 
 // writeRTCP sends a compound packet by the way that was decided on.
@@ -251,5 +254,5 @@ func (p *Port) writeRTCP(packets []rtcp.Packet) error {
 	if err != nil {
 		return err
 	}
-	return (*d.wire.Load()).Write(sealed)
+	return (*d.wire.Load()).Write(sealed, traffic.Control)
 }

@@ -3,6 +3,7 @@ package media
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"skillsage/network"
+	"skillsage/network/traffic"
 )
 
 // directAPI makes connections on one UDP port.
@@ -221,18 +223,20 @@ func TestDirect(t *testing.T) {
 type recordingWire struct {
 	mu      sync.Mutex
 	packets [][]byte
+	kinds   []traffic.Kind
 }
 
-func (w *recordingWire) Write(packet []byte) error {
+func (w *recordingWire) Write(packet []byte, kind traffic.Kind) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.kinds = append(w.kinds, kind)
 	w.packets = append(w.packets, append([]byte(nil), packet...))
 	return nil
 }
 
 type nullWire struct{}
 
-func (nullWire) Write([]byte) error { return nil }
+func (nullWire) Write([]byte, traffic.Kind) error { return nil }
 
 // goDirectWith makes a port direct without a handshake and returns the keys of its peer's side.
 func goDirectWith(t testing.TB, p *Port, w Wire) (peer *srtp.Context) {
@@ -409,7 +413,7 @@ func TestDirectChangesTheWire(t *testing.T) {
 			f.port.SetWire(second)
 		}
 		header.SequenceNumber++
-		if err := f.port.writeRTP(nil, header, []byte{1, 2, 3}); err != nil {
+		if err := f.port.writeRTP(nil, header, []byte{1, 2, 3}, traffic.Video); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -422,6 +426,41 @@ func TestDirectChangesTheWire(t *testing.T) {
 	for i, packet := range append(first.packets, second.packets[:2]...) {
 		if n := binary.BigEndian.Uint16(packet[2:]); n != uint16(i+2) {
 			t.Errorf("packet %d has number %d", i, n)
+		}
+	}
+}
+
+// Whoever carries the packets is told what they are.
+func TestDirectTellsTheKind(t *testing.T) {
+	kinds := func(kind webrtc.RTPCodecType, do func(f *feeding)) []traffic.Kind {
+		f := newFeeding(t, kind)
+		f.feed.port.decided = false
+		wire := &recordingWire{}
+		goDirectWith(t, f.feed.port, wire)
+		do(f)
+		return wire.kinds
+	}
+	for _, tt := range []struct {
+		name string
+		got  []traffic.Kind
+		want []traffic.Kind
+	}{
+		{"sound", kinds(audio, func(f *feeding) {
+			f.port.received(rtpBytes(t, rtp.Header{PayloadType: 111, SSRC: 1000, SequenceNumber: 1}, 1, 0, []byte{1}), f.to)
+		}), []traffic.Kind{traffic.Audio}},
+		{"a picture that is asked for again", kinds(video, func(f *feeding) {
+			f.video(1, keyPayload)
+			f.feed.mu.Lock()
+			number := uint16(f.feed.sequence.highest)
+			f.feed.mu.Unlock()
+			f.nack(number)
+		}), []traffic.Kind{traffic.Video, traffic.Repair}},
+		{"a report", kinds(video, func(f *feeding) {
+			f.feed.port.send(&rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 2})
+		}), []traffic.Kind{traffic.Control}},
+	} {
+		if !slices.Equal(tt.got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, tt.got, tt.want)
 		}
 	}
 }
@@ -481,7 +520,7 @@ func TestDirectChangesTheWireWhileSending(t *testing.T) {
 			header := &rtp.Header{Version: 2, SSRC: 5}
 			for done.Load() == 0 {
 				header.SequenceNumber++
-				if err := p.writeRTP(nil, header, []byte{1}); err != nil {
+				if err := p.writeRTP(nil, header, []byte{1}, traffic.Video); err != nil {
 					t.Error(err)
 				}
 				sent.Add(1)

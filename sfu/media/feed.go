@@ -9,6 +9,8 @@ import (
 
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"skillsage/network/traffic"
 )
 
 // feedGap is how long no packet has to pass to be counted.
@@ -131,6 +133,14 @@ func (f *Feed) RID() string { return "" }
 
 // Kind is audio or video.
 func (f *Feed) Kind() webrtc.RTPCodecType { return f.kind }
+
+// traffic is what the feed's packets are on their way, those that are sent again apart.
+func (f *Feed) traffic() traffic.Kind {
+	if f.kind == webrtc.RTPCodecTypeAudio {
+		return traffic.Audio
+	}
+	return traffic.Video
+}
 
 // SSRC is the synchronization source that the viewer sees; 0 until the sender
 // has been negotiated.
@@ -423,7 +433,7 @@ func (f *Feed) write(writer webrtc.TrackLocalWriter, transport uint8, header *ou
 		header.Padding, header.PaddingSize = true, 1
 	}
 	f.port.numberPacket(transport, header, payload, now)
-	if err := f.port.writeRTP(writer, &header.Header, payload); err != nil {
+	if err := f.port.writeRTP(writer, &header.Header, payload, f.traffic()); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}

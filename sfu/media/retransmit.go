@@ -5,6 +5,8 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+
+	"skillsage/network/traffic"
 )
 
 const (
@@ -153,7 +155,7 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 	f.mu.Unlock()
 
 	f.port.numberPacket(transport, header, payload, now)
-	if err := f.port.writeRTP(writer, &header.Header, payload); err != nil {
+	if err := f.port.writeRTP(writer, &header.Header, payload, traffic.Repair); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}
@@ -164,7 +166,7 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 	}
 	header.SequenceNumber++
 	f.port.numberPacket(transport, header, payload, now)
-	if err := f.port.writeRTP(writer, &header.Header, payload); err != nil {
+	if err := f.port.writeRTP(writer, &header.Header, payload, traffic.Repair); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}

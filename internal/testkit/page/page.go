@@ -18,8 +18,8 @@ func NewConnection(codecs *webrtc.MediaEngine) (*webrtc.PeerConnection, error) {
 	return NewConfigured(codecs, webrtc.Configuration{})
 }
 
-// NewConfigured is NewConnection for pages that know ICE servers.
-func NewConfigured(codecs *webrtc.MediaEngine, config webrtc.Configuration) (*webrtc.PeerConnection, error) {
+// NewConfigured is NewConnection for pages that know ICE servers, and with other networks than UDP over IPv4.
+func NewConfigured(codecs *webrtc.MediaEngine, config webrtc.Configuration, networks ...webrtc.NetworkType) (*webrtc.PeerConnection, error) {
 	if codecs == nil {
 		codecs = &webrtc.MediaEngine{}
 		if err := codecs.RegisterDefaultCodecs(); err != nil {
@@ -33,7 +33,10 @@ func NewConfigured(codecs *webrtc.MediaEngine, config webrtc.Configuration) (*we
 	settings.SetRelayAcceptanceMinWait(0) // browsers do not wait
 	settings.SetDTLSRetransmissionInterval(50 * time.Millisecond)
 	settings.SetICEMaxBindingRequests(75) // the stack's default gives an address up after a second and a half, a browser after 15
-	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	if len(networks) == 0 {
+		networks = []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
+	}
+	settings.SetNetworkTypes(networks)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)).NewPeerConnection(config)
 }
 

@@ -1,0 +1,5 @@
+//go:build !race
+
+package icetcp
+
+const raceEnabled = false
