@@ -60,7 +60,7 @@ func TestAdvertisedAddresses(t *testing.T) {
 		for _, match := range regexp.MustCompile(`a=candidate:\d+ 1 (udp|tcp) \d+ (\S+ \d+) typ host`).FindAllSubmatch(text, -1) {
 			got = append(got, string(match[2]))
 		}
-		if want := fmt.Sprintf("[203.0.113.5 %s 2001:db8::5 443 127.0.0.1 %[1]s]", port); fmt.Sprint(got) != want {
+		if want := fmt.Sprintf("[203.0.113.5 %s 2001:db8::5 443 127.0.0.1 %[1]s 127.0.0.1 %[1]s]", port); fmt.Sprint(got) != want {
 			t.Errorf("%v, want %s in\n%s", got, want, text)
 		}
 		return

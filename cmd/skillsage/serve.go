@@ -54,7 +54,7 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 
-	s, err := start(cfg, log, nil)
+	s, err := start(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -92,9 +92,8 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 	return cause
 }
 
-// start opens the ports, builds the parts on them and begins to serve. tcpMedia accepts the HTTP port's connections of
-// ICE-TCP; nil: there are none. On an error nothing is left open.
-func start(cfg *config.Config, log *slog.Logger, tcpMedia net.Listener) (_ *server, err error) {
+// start opens the ports, builds the parts on them and begins to serve. On an error nothing is left open.
+func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	s := &server{log: log, failed: make(chan error, 2)}
 	defer func() {
 		if err != nil {

@@ -1,6 +1,7 @@
 package icetcp
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/pion/stun/v4"
 
+	"skillsage/network"
 	"skillsage/network/traffic"
 )
 
@@ -95,7 +97,7 @@ func (c *conn) read() reason {
 	}
 	name, controlled, ok := parseCheck(packet)
 	if !ok {
-		return notICE
+		return c.answer(packet)
 	}
 	if why, ok := m.bind(c, name); !ok {
 		return why
@@ -124,6 +126,18 @@ func (c *conn) read() reason {
 			return readError(err, idle)
 		}
 	}
+}
+
+// answer is for who asks for its own address, as one would ask a STUN server (RFC 8489), so that everybody can see
+// whether the port is reached.
+func (c *conn) answer(packet []byte) reason {
+	raw := network.AnswerBinding(packet, c.remote)
+	if raw == nil {
+		return notICE
+	}
+	_ = c.net.SetWriteDeadline(c.since.Add(c.mux.opts.FirstPacketTimeout))
+	_, _ = c.net.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(raw))), raw...))
+	return asked
 }
 
 // deliver hands a packet to whom it is for.

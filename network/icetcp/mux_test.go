@@ -258,7 +258,7 @@ func TestStrangers(t *testing.T) {
 		{"unknown agent", framed(check(t, "nobody")), "unknown"},
 		{"empty name", framed(check(t, "")), "unknown"},
 		{"the name of two", framed(check(t, "ufrag ufrag")), "unknown"},
-		{"no name", framed(nameless.Raw), "not_ice"},
+		{"no name", framed(nameless.Raw), "asked"},
 		{"a response", framed(response.Raw), "not_ice"},
 		{"a broken check", framed(broken), "not_ice"},
 		{"media", framed(media(1)), "not_ice"},

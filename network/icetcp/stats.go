@@ -36,11 +36,12 @@ const (
 	idle                     // nothing more came
 	stalled                  // it took nothing for too long, or far too little
 	superseded               // the peer has connected anew from the same address
+	asked                    // it only wanted to know its address
 	reasons
 )
 
 func (r reason) String() string {
-	return [reasons]string{"peer", "agent", "silent", "not_ice", "unknown", "crowded", "malformed", "idle", "stalled", "superseded"}[r]
+	return [reasons]string{"peer", "agent", "silent", "not_ice", "unknown", "crowded", "malformed", "idle", "stalled", "superseded", "asked"}[r]
 }
 
 // counters is the live form of Stats' counts.
