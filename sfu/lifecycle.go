@@ -120,7 +120,8 @@ func (r *room) retryRehomes(now time.Time) {
 			continue
 		}
 		h.due = time.Time{}
-		if l := r.legs[legKey{h.offerer, h.answerer, false}]; l == nil || !l.connected {
+		key := legKey{h.offerer, h.answerer, false}
+		if r.legs[key] == nil || r.legs[key.opposite()] == nil { // else they have called again
 			r.callAnew(h, now, "another attempt")
 		}
 	}

@@ -232,6 +232,30 @@ func TestUnansweredShareOffers(t *testing.T) {
 	}
 }
 
+// TestShareThatLasts: once a viewer has been shown a share for a while, earlier attempts count no more.
+func TestShareThatLasts(t *testing.T) {
+	t.Parallel()
+	c, r, k := up(t, Options{})
+	k.addTracks(k.connection(clientKey{"R", true}, false), "screen", "video")
+	k.offerOn(clientKey{"R", true}, false)
+	r.receives("C video screen")
+	key := legKey{"R", "C", true}
+	calls := func() (n int) {
+		within(t, c.engine, func(room *room) { n = room.viewers[key] })
+		return n
+	}
+	within(t, c.engine, func(room *room) { room.viewers[key] = maxViewerCalls })
+	time.Sleep(2 * tickInterval)
+	if n := calls(); n != maxViewerCalls {
+		t.Errorf("%d calls are remembered of a share that has just begun", n)
+	}
+	within(t, c.engine, func(room *room) {
+		l := room.legs[key]
+		l.connectedAt = l.connectedAt.Add(-viewedFor)
+	})
+	c.eventually("they are forgotten", func() bool { return calls() == 0 })
+}
+
 // TestCloseWhileBusy closes an engine under load from many goroutines.
 func TestCloseWhileBusy(t *testing.T) {
 	t.Parallel()

@@ -246,6 +246,7 @@ func (r *room) tick(now time.Time) {
 	r.retryRehomes(now)
 	for _, l := range slices.Clone(r.order) {
 		l.checkDeadlines(now)
+		l.forgiveViewer(now)
 	}
 	r.checkPaths(now)
 	for _, l := range slices.Clone(r.order) {

@@ -11,6 +11,8 @@ const (
 	callDelay      = 1500 * time.Millisecond
 	pullDelay      = 500 * time.Millisecond
 	maxViewerCalls = 5 // for one viewer of one sharer, against a client that keeps closing
+	// viewedFor is how long a viewer's connection must have been up until earlier calls count no more.
+	viewedFor = 30 * time.Second
 )
 
 // onScreenShareStatus takes a member's word on its share. "Off" comes before,
@@ -53,6 +55,13 @@ func (r *room) offerScreens() {
 				l.wantFirst = true
 			}
 		}
+	}
+}
+
+// forgiveViewer forgets the calls that came before a connection that lasts.
+func (l *leg) forgiveViewer(now time.Time) {
+	if l.key.screen && l.connected && now.Sub(l.connectedAt) > viewedFor {
+		delete(l.room.viewers, l.key)
 	}
 }
 

@@ -14,7 +14,7 @@ const ANSWER_MS = 10_000
 // A direction is {loss, delayMs, jitterMs, rate, queueMs, queueBytes}, all optional.
 
 // startImpairment returns {port, set, counters, stop}: what is sent to `port` at `address` arrives at `target` there;
-// `up` is towards the server.
+// `up` is towards the server. set({rebind: true}) gives every client another port there.
 export async function startImpairment ({ address, target, seed, up, down }) {
   const { hello, ...network } = await start(['-listen', `${address}:0`, '-target', `${address}:${target}`], { seed, up, down })
   return { port: Number(hello.listen.slice(hello.listen.lastIndexOf(':') + 1)), ...network }

@@ -40,43 +40,53 @@ async function bodyOf (stream) {
   return Buffer.concat(chunks).toString()
 }
 
-// startPath returns {url, port, set, counters, stop}; `url` is for the page, `port` is where its media goes.
+// startPath returns the way; `url` is for the page, `port` is where its media goes. set, rebind and counters are of the
+// media; move gives the person another network; freeze and thaw stop the signaling for a while.
 export async function startPath (server, { up, down, seed } = {}) {
   const { hostname, port: httpPort } = new URL(server.url)
   const address = mediaAddress()
-  const link = await startImpairment({ address, target: server.port, seed, up, down })
-  const downwards = packet => toClient(packet, { address, serverPort: server.port, port: link.port })
+  const links = [] // the newest is in use
+  const connect = async () => links.push(await startImpairment({ address, target: server.port, seed, up, down }))
+  await connect()
+  const downwards = packet => toClient(packet, { address, serverPort: server.port, port: links.at(-1).port })
+  let thawed = Promise.resolve()
+  let thaw = () => {}
 
   async function forward (req, res) {
     const body = eachPacket(await bodyOf(req), toServer)
     const headers = { ...req.headers, 'accept-encoding': 'identity' }
     delete headers['transfer-encoding']
     if (body) headers['content-length'] = Buffer.byteLength(body)
+    await thawed
     const out = request({ hostname, port: httpPort, path: req.url, method: req.method, headers })
     res.once('close', () => out.destroy())
     out.end(body)
     const [answer] = await once(out, 'response')
     const text = eachPacket(await bodyOf(answer), downwards)
     const { 'content-length': _length, 'transfer-encoding': _encoding, ...kept } = answer.headers
+    await thawed
     res.writeHead(answer.statusCode, kept).end(text)
   }
   const http = createServer((req, res) => forward(req, res).catch(() => res.destroy()))
 
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false })
-  const open = new Set()
-  http.on('upgrade', (req, socket, head) => {
+  const pairs = new Set()
+  http.on('upgrade', async (req, socket, head) => {
     socket.on('error', () => {})
+    await thawed
     const far = new WebSocket(`ws://${hostname}:${httpPort}${req.url}`, { perMessageDeflate: false, origin: req.headers.origin })
     far.on('error', () => socket.destroy())
-    far.once('open', () => sockets.handleUpgrade(req, socket, head, near => couple(near, far)))
+    far.once('open', () => sockets.handleUpgrade(req, socket, head, near => couple({ near, far })))
   })
-  function couple (near, far) {
+  function couple (pair) {
+    const { near, far } = pair
+    pairs.add(pair)
     for (const [from, to, rewrite] of [[near, far, toServer], [far, near, downwards]]) {
-      open.add(from)
       from.on('error', () => {})
       from.on('message', (data, binary) => to.send(binary ? data : rewrite(data.toString()), { binary }))
       from.on('close', code => {
-        open.delete(from)
+        if (pair.lost) return
+        pairs.delete(pair)
         // 1005 is a goodbye without a code; 1006 is none at all.
         if (code === 1006) to.terminate()
         else if (code === 1005) to.close()
@@ -89,14 +99,42 @@ export async function startPath (server, { up, down, seed } = {}) {
   await once(http, 'listening')
   return {
     url: `http://localhost:${http.address().port}`,
-    port: link.port,
-    set: link.set,
-    counters: link.counters,
+    get port () { return links.at(-1).port },
+    set: directions => links.at(-1).set(directions),
+    counters: () => links.at(-1).counters(),
+
+    // rebind gives every connection of the page's another port towards the server, as a NAT does.
+    rebind: () => links.at(-1).set({ rebind: true }),
+
+    // move takes the old network away: what was open ends at the page, of which the server hears nothing, and media
+    // have to go another way.
+    async move () {
+      const nothing = { loss: 1 }
+      await links.at(-1).set({ up: nothing, down: nothing })
+      await connect()
+      for (const pair of pairs) {
+        pair.lost = true
+        pair.near.terminate()
+      }
+      http.closeAllConnections()
+    },
+
+    // freeze stops the signaling without ending anything; thaw lets it go on.
+    freeze () {
+      thawed = new Promise(resolve => { thaw = resolve })
+      for (const { near, far } of pairs) for (const socket of [near, far]) socket.pause()
+    },
+    thaw () {
+      thaw()
+      for (const { near, far } of pairs) for (const socket of [near, far]) socket.resume()
+    },
+
     stop: async () => {
-      for (const socket of open) socket.terminate()
+      thaw()
+      for (const { near, far } of pairs) for (const socket of [near, far]) socket.terminate()
       http.closeAllConnections()
       http.close()
-      await Promise.all([once(http, 'close'), link.stop()])
+      await Promise.all([once(http, 'close'), ...links.map(link => link.stop())])
     }
   }
 }

@@ -8,11 +8,12 @@ import * as panel from './panel.mjs'
 import * as paths from './paths.mjs'
 import * as quality from './quality.mjs'
 import * as screen from './screen.mjs'
+import * as staying from './staying.mjs'
 import { styleExists } from '../harness/pages.mjs'
 import { externalServer } from '../harness/server.mjs'
 
 export const scenarios = Object.fromEntries(
-  [call, screen, negotiation, codecs, panel, paths, quality, durations].flatMap(Object.values)
+  [call, screen, negotiation, codecs, panel, paths, quality, staying, durations].flatMap(Object.values)
     .filter(scenario => scenario.run).map(scenario => [scenario.name, scenario]))
 
 export const styles = ['stock-hook', 'simple-peer', 'perfect', 'hook']
@@ -83,6 +84,12 @@ const chosen = [
   ['narrow', 'perfect', 'relay', C, C],
   ['layers', 'perfect', 'relay', C, C],
   ['layers-kept', 'perfect', 'relay', C, C],
+  ['address-change', 'stock-hook', 'relay', C, C],
+  ['address-change', 'hook', 'relay', F, C],
+  ['network-change', 'stock-hook', 'relay', C, C],
+  ['dark-8s', 'stock-hook', 'relay', C, F],
+  ['dark-8s', 'hook', 'relay', C, C],
+  ['no-way', 'stock-hook', 'relay', C, C],
 
   // Both modes in turn, so that what the machine does beside them falls on both.
   ...Array(3).fill([['durations', 'stock-hook', 'p2p', C, C], ['durations', 'stock-hook', 'relay', C, C]]).flat()

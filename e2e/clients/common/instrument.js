@@ -127,12 +127,13 @@ export async function connectionSummary () {
         entry[`${stat.kind}PacketsSent`] += stat.packetsSent ?? 0
         if (stat.packetsSent > 0) entry.sends.push(byId.get(stat.codecId)?.mimeType.toLowerCase())
       }
-      if (stat.type === 'candidate-pair' && stat.nominated && stat.state === 'succeeded') {
+      if (stat.type === 'candidate-pair') {
         const remote = byId.get(stat.remoteCandidateId)
         const local = byId.get(stat.localCandidateId)
-        // `selected` is Firefox's own key; Chromium names the pair in its transport.
+        // `selected` is Firefox's own key; Chromium names the pair in its transport. After an ICE restart it does not
+        // always call that nominated.
         const transport = [...stats.values()].find(s => s.type === 'transport')
-        const selected = stat.selected ?? (transport ? transport.selectedCandidatePairId === stat.id : true)
+        const selected = stat.selected ?? (transport ? transport.selectedCandidatePairId === stat.id : stat.nominated && stat.state === 'succeeded')
         if (selected) {
           entry.pair = {
             remote: `${remote?.address ?? '?'}:${remote?.port}`,

@@ -97,7 +97,7 @@ function traceSignals (socket) {
 export function recordEvents (socket) {
   const events = []
   traceSignals(socket)
-  for (const name of ['user-joined', 'user-left', 'screen-share-status', 'room-users', 'error-message', 'join-error', 'media-unsupported', 'connection-quality']) {
+  for (const name of ['user-joined', 'user-left', 'screen-share-status', 'room-users', 'error-message', 'join-error', 'media-unsupported', 'media-status', 'connection-quality']) {
     socket.on(name, payload => {
       console.debug(`<- ${name} ${JSON.stringify(payload)}`)
       if (events.length < 500) events.push({ name, payload, at: now() })
