@@ -1,16 +1,19 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/pion/logging"
 	pion "github.com/pion/turn/v5"
 )
@@ -24,16 +27,41 @@ type iceServersMessage struct {
 	TTL int
 }
 
-// allocate makes an allocation with the first URL of a message.
-func allocate(t *testing.T, m iceServersMessage) (net.PacketConn, error) {
+// hearICEServers reads up to ice-servers.
+func (p *process) hearICEServers(conn *websocket.Conn) (told iceServersMessage) {
+	p.t.Helper()
+	text := p.hear(conn, `42["ice-servers",`)
+	// The offset of Socket.IO's recovery may follow.
+	if err := json.NewDecoder(strings.NewReader(text)).Decode(&told); err != nil {
+		p.t.Fatalf("%s: %v", text, err)
+	}
+	return told
+}
+
+// allocate makes an allocation with one of the URLs of a message, over UDP, TCP or, without a look at the certificate, TLS.
+func allocate(t *testing.T, m iceServersMessage, url int) (net.PacketConn, error) {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	server := m.ICEServers[0]
+	scheme, rest, _ := strings.Cut(server.URLs[url], ":")
+	at, transport, _ := strings.Cut(rest, "?transport=")
+	var conn net.PacketConn
+	var stream net.Conn
+	var err error
+	switch {
+	case scheme == "turns":
+		stream, err = tls.Dial(transport, at, &tls.Config{InsecureSkipVerify: true})
+	case transport == "tcp":
+		stream, err = net.Dial(transport, at)
+	default:
+		conn, err = net.ListenPacket("udp", "127.0.0.1:0")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	if stream != nil {
+		conn = pion.NewSTUNConn(stream)
+	}
 	t.Cleanup(func() { conn.Close() })
-	server := m.ICEServers[0]
-	at, _ := strings.CutSuffix(strings.TrimPrefix(server.URLs[0], "turn:"), "?transport=udp")
 	client, err := pion.NewClient(&pion.ClientConfig{
 		TURNServerAddr: at, Username: server.Username, Password: server.Credential, Conn: conn,
 		LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard},
@@ -60,19 +88,12 @@ func TestTURN(t *testing.T) {
 		conn := p.dial()
 		id := strings.Trim(strings.SplitN(p.hear(conn, `40{"sid":`), ",", 2)[0], `"}`)
 		p.say(conn, `42["join-room",{"interviewId":"one","userRole":"candidate"}]`)
-		text := strings.TrimSuffix(p.hear(conn, `42["ice-servers",`), "]")
-		if i := strings.LastIndex(text, `,"`); strings.HasSuffix(text, `"`) && i > 0 { // the offset of Socket.IO's recovery
-			text = text[:i]
-		}
-		var told iceServersMessage
-		if err := json.Unmarshal([]byte(text), &told); err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
+		told := p.hearICEServers(conn)
 		if len(told.ICEServers) != 1 ||
 			!slices.Equal(told.ICEServers[0].URLs, []string{"turn:127.0.0.1:" + port + "?transport=udp", "turn:127.0.0.1:" + port + "?transport=tcp"}) || told.TTL != 12*3600 {
-			t.Fatalf("%s", text)
+			t.Fatalf("%+v", told)
 		}
-		relayed, err := allocate(t, told)
+		relayed, err := allocate(t, told, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +107,7 @@ func TestTURN(t *testing.T) {
 		if err := json.NewDecoder(resp.Body).Decode(&asked); err != nil || resp.StatusCode != 200 || len(asked.ICEServers) != 1 || asked.TTL != told.TTL {
 			t.Fatalf("%d %+v %v", resp.StatusCode, asked, err)
 		}
-		second, err := allocate(t, asked)
+		second, err := allocate(t, asked, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +129,7 @@ func TestTURN(t *testing.T) {
 		}
 		p.say(conn, "41")
 		p.eventually("gone", func() bool { return p.status("/ice-servers?id="+id) == 403 })
-		if _, err := allocate(t, told); err == nil {
+		if _, err := allocate(t, told, 0); err == nil {
 			t.Error("somebody who has left is let in")
 		}
 		p.signal(syscall.SIGTERM)
@@ -116,6 +137,23 @@ func TestTURN(t *testing.T) {
 			t.Errorf("exit code %d", code)
 		}
 	})
+}
+
+// With a certificate and a name, TURN comes over TLS too, on the port of the page.
+func TestTURNOverTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificate(t, cert, key)
+	p := startServer(t, "SKILLSAGE_SERVER_TLS_CERT="+cert, "SKILLSAGE_SERVER_TLS_KEY="+key, "SKILLSAGE_SERVER_PLAIN_HTTP=serve", "SKILLSAGE_TURN_HOST=localhost")
+	told := p.hearICEServers(p.join("one"))
+	port := p.base[strings.LastIndex(p.base, ":")+1:]
+	url := slices.Index(told.ICEServers[0].URLs, "turns:localhost:"+port+"?transport=tcp")
+	if url < 0 {
+		t.Fatalf("%+v", told)
+	}
+	if _, err := allocate(t, told, url); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestTURNOff(t *testing.T) {

@@ -214,12 +214,19 @@ func TestPortsAreGivenOnce(t *testing.T) {
 	}
 }
 
-// An allocation that is not renewed ends with its lifetime.
+// An allocation that is not renewed ends with its lifetime, and its address is free again.
 func TestAllocationsExpire(t *testing.T) {
 	transports(t, func(t *testing.T, transport string) {
 		r := start(t, Options{MaxAllocationsPerMember: 1, MaxAllocations: 1})
-		r.raw(transport, "a").mustAllocate(lifetime(1))
+		relayed := r.raw(transport, "a").mustAllocate(lifetime(1))
 		r.eventually("expired", func() bool { return r.Stats().Allocations == 0 })
+		r.eventually("a free address", func() bool {
+			v, err := r.port.Virtual(relayed, func([]byte, netip.AddrPort) {})
+			if err == nil {
+				v.Close()
+			}
+			return err == nil
+		})
 		r.raw(transport, "a").mustAllocate()
 	})
 }
