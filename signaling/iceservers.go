@@ -20,10 +20,10 @@ type iceServersOut struct {
 }
 
 // SetICEServers has members told, when they join, which STUN and TURN servers they may use, with credentials of their own
-// that are good for ttl. servers must not block. It must be called before the first request is served.
-func (s *Server) SetICEServers(ttl time.Duration, servers func(member string) []ICEServer) {
-	s.iceServers = func(member string) iceServersOut {
-		return iceServersOut{ICEServers: servers(member), TTL: int64(ttl / time.Second)}
+// that are good for ttl. servers is given a member and the mode of its room; it must not block. It must be called before the first request is served.
+func (s *Server) SetICEServers(ttl time.Duration, servers func(member string, mode Mode) []ICEServer) {
+	s.iceServers = func(member string, mode Mode) iceServersOut {
+		return iceServersOut{ICEServers: servers(member, mode), TTL: int64(ttl / time.Second)}
 	}
 }
 
@@ -32,7 +32,7 @@ func (r *room) tellICEServersLocked(m *member) {
 	if r.server.iceServers == nil {
 		return
 	}
-	if out := r.server.iceServers(m.id); len(out.ICEServers) > 0 {
+	if out := r.server.iceServers(m.id, r.mode); len(out.ICEServers) > 0 {
 		r.post(m, mustEncode("ice-servers", out))
 	}
 }
@@ -56,13 +56,14 @@ func (s *Server) serveICEServers(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := r.URL.Query().Get("id")
-	if _, ok := s.MemberMode(id); !ok {
+	mode, ok := s.MemberMode(id)
+	if !ok {
 		answer(w, http.StatusForbidden, errorOut{Code: codeNotJoined, Message: "id must be the socket id of a member of a room"})
 		return
 	}
 	out := iceServersOut{ICEServers: []ICEServer{}}
 	if s.iceServers != nil {
-		out = s.iceServers(id)
+		out = s.iceServers(id, mode)
 	}
 	answer(w, http.StatusOK, out)
 }

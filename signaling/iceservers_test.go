@@ -15,7 +15,7 @@ import (
 func startICE(t *testing.T, o Options) *rig {
 	t.Helper()
 	r := start(t, o, nil)
-	r.server.SetICEServers(time.Hour, func(member string) []ICEServer {
+	r.server.SetICEServers(time.Hour, func(member string, mode Mode) []ICEServer {
 		return []ICEServer{{URLs: []string{"turn:turn.example:443?transport=udp"}, Username: "user-" + member, Credential: "secret-" + member}}
 	})
 	return r
@@ -43,7 +43,7 @@ func TestJoinersAreToldICEServers(t *testing.T) {
 
 func TestNobodyIsToldOfNoICEServers(t *testing.T) {
 	r := start(t, Options{}, nil)
-	r.server.SetICEServers(time.Hour, func(string) []ICEServer { return nil })
+	r.server.SetICEServers(time.Hour, func(string, Mode) []ICEServer { return nil })
 	r.wantNames("a joiner", r.join("one", "recruiter"), welcome...)
 }
 

@@ -26,7 +26,7 @@ type Server struct {
 	io       *socketio.Server
 	cors     engineio.CORS
 
-	iceServers func(member string) iceServersOut // nil: members are told of none
+	iceServers func(member string, mode Mode) iceServersOut // nil: members are told of none
 
 	rooms    registry
 	members  sync.Map // *member by socket id; the present stays

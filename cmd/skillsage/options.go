@@ -219,12 +219,18 @@ func turnOptions(cfg *config.Config, media *network.Port, tcp net.Listener, memb
 }
 
 // iceServers makes what members are told of STUN and TURN servers.
-func (s *server) iceServers(cfg *config.Config) func(member string) []signaling.ICEServer {
+func (s *server) iceServers(cfg *config.Config) func(member string, mode signaling.Mode) []signaling.ICEServer {
 	c := cfg.TURN
-	return func(member string) []signaling.ICEServer {
+	return func(member string, mode signaling.Mode) []signaling.ICEServer {
 		var servers []signaling.ICEServer
 		if s.turn != nil {
-			servers = append(servers, signaling.ICEServer(s.turn.Account(s.turnReach(cfg).URLs()).For(member)))
+			reach := s.turnReach(cfg)
+			if mode != signaling.ModeP2P {
+				// Whom UDP gets to the TURN server it gets to the media, which are at the same address; and Chromium takes
+				// all that comes from a TURN server's address on the same socket for TURN, the media with it.
+				reach.UDP = nil
+			}
+			servers = append(servers, signaling.ICEServer(s.turn.Account(reach.URLs()).For(member)))
 		}
 		if len(c.ExternalURLs) > 0 {
 			external := turn.Account{URLs: c.ExternalURLs, Secret: c.ExternalSecret, TTL: c.CredentialTTL}

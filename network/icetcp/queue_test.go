@@ -183,8 +183,10 @@ func TestQueueCutsFrames(t *testing.T) {
 	add := func(ssrc, timestamp uint32, now time.Duration) bool {
 		return q.add(t, rtp(ssrc, timestamp, 1000), traffic.Video, now)
 	}
-	if !add(1, 1000, 0) || !add(1, 1000, 0) || !add(2, 77, 0) {
-		t.Fatal("dropped with an empty queue")
+	for _, packet := range []struct{ ssrc, timestamp uint32 }{{1, 1000}, {1, 1000}, {2, 77}} {
+		if !add(packet.ssrc, packet.timestamp, 0) {
+			t.Fatal("dropped with an empty queue")
+		}
 	}
 	if add(1, 1000, 400*ms) {
 		t.Error("the third packet of the frame was taken")
