@@ -2,7 +2,7 @@ package turn
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // what TURN servers with a shared secret agree on
+	"crypto/sha1" // what TURN servers with a shared secret agree on
 	"encoding/base64"
 	"strconv"
 	"strings"
