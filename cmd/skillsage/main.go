@@ -30,12 +30,12 @@ func run(args, environ []string, out, errOut io.Writer) int {
 		command, args = args[0], args[1:]
 	}
 	switch command {
-	case "serve", "check-config", "doctor":
+	case "serve", "check-config", "doctor", "healthcheck":
 	case "version":
 		fmt.Fprintln(out, "skillsage", version(), runtime.Version())
 		return exitOK
 	default:
-		fmt.Fprintf(errOut, "skillsage: unknown command %q; the commands are serve, check-config, doctor and version\n", command)
+		fmt.Fprintf(errOut, "skillsage: unknown command %q; the commands are serve, check-config, doctor, healthcheck and version\n", command)
 		return exitUsage
 	}
 
@@ -58,6 +58,9 @@ func run(args, environ []string, out, errOut io.Writer) int {
 	}
 	if command == "doctor" {
 		return diagnose(&cfg.Config, &flags, out, errOut)
+	}
+	if command == "healthcheck" {
+		return healthcheck(&cfg.Config, out, errOut)
 	}
 	if err := serve(&cfg.Config, out, errOut); err != nil {
 		fmt.Fprintln(errOut, "skillsage:", err)
