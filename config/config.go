@@ -108,6 +108,7 @@ type Network struct {
 	AdvertiseInside string       // "yes" or "no"
 	STUNServers     []string     // host:port; empty: nobody is asked
 	ICETCP          string       // "on" or "off"
+	SSLTCP          string       // "on" or "off"
 
 	// STUNChosen is false where STUNServers is the default that nobody has asked for.
 	STUNChosen bool

@@ -105,6 +105,7 @@ func options(c *Config) []option {
 		{"network.advertise_inside", "yes", "whether browsers are told the machine's private addresses too", oneOf(&n.AdvertiseInside, "yes", "no")},
 		{"network.stun_servers", defaultSTUN, "who is asked for the public address when none is known", stunServers(&n.STUNServers)},
 		{"network.ice_tcp", "on", "whether media may use TCP, on the HTTP port, where UDP does not pass", oneOf(&n.ICETCP, "on", "off")},
+		{"network.ssltcp", "on", "whether it may also begin with what looks like a TLS handshake", oneOf(&n.SSLTCP, "on", "off")},
 
 		{"turn.enabled", "on", "whether the server is a TURN server too", oneOf(&t.Enabled, "on", "off")},
 		{"turn.host", "", "DNS name or address by which clients reach it; empty means its own addresses", host(&t.Host)},

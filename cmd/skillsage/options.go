@@ -123,7 +123,7 @@ func networkOptions(cfg *config.Config, page net.Addr, log *slog.Logger) network
 // publicOptions lacks who asks STUN servers and who hears of it.
 func publicOptions(cfg *config.Config, page net.Addr, media []netip.AddrPort) public.Options {
 	c := cfg.Network
-	options := public.Options{UDP: media, TCP: overTCP(cfg, page, media), Inside: c.AdvertiseInside == "yes"}
+	options := public.Options{UDP: media, TCP: overTCP(cfg, page, media), SSLTCP: c.SSLTCP == "on", Inside: c.AdvertiseInside == "yes"}
 	for _, a := range c.Advertise {
 		options.Advertise = append(options.Advertise, public.Entry{Protocol: a.Protocol, Addr: a.Addr, Port: a.Port})
 	}
