@@ -153,6 +153,7 @@ func identify(text string) []string {
 		{"ISC", "Permission to use, copy, modify, and/or distribute"},
 		{"ISC", "Permission to use, copy, modify, and distribute"},
 		{"BSD-3-Clause", "may be used to endorse or promote products"},
+		{"CC0-1.0", "CC0 1.0 Universal"},
 	} {
 		if strings.Contains(flat, known.sentence) {
 			ids = append(ids, known.id)
