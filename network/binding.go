@@ -34,16 +34,8 @@ func AnswerBinding(packet []byte, from netip.AddrPort) []byte {
 
 // isPlainBinding matches Binding requests without a user name, at the cost that a reader can afford for each check of ICE.
 func isPlainBinding(packet []byte) bool {
-	if len(packet) < stunHeader || binary.BigEndian.Uint16(packet) != 0x0001 || binary.BigEndian.Uint32(packet[4:]) != stunCookie {
-		return false
-	}
-	for rest := packet[stunHeader:]; len(rest) >= 4; { // attributes, RFC 8489 section 14
-		if binary.BigEndian.Uint16(rest) == uint16(stun.AttrUsername) {
-			return false
-		}
-		rest = rest[min(len(rest), 4+(int(binary.BigEndian.Uint16(rest[2:]))+3)&^3):]
-	}
-	return true
+	return len(packet) >= stunHeader && binary.BigEndian.Uint16(packet) == bindingRequest &&
+		binary.BigEndian.Uint32(packet[4:]) == stunCookie && !hasAttribute(packet, attributeUsername)
 }
 
 // answer answers who asks for its own address, so that everybody can see whether the port is reached.

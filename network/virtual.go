@@ -77,7 +77,9 @@ func (s *socket) take(packet []byte, from netip.AddrPort) {
 			return
 		}
 	}
-	s.inside.put(packet, from)
+	if !s.answer(packet, from) {
+		s.inside.put(packet, from)
+	}
 }
 
 // insideLimit bounds the packets of virtual peers that wait for the reader of a socket: DTLS flights and

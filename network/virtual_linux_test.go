@@ -215,3 +215,22 @@ func TestVirtualIsBounded(t *testing.T) {
 		t.Errorf("%d dropped", n)
 	}
 }
+
+// A virtual peer that asks for its address is answered like any other.
+func TestVirtualAsksForItsAddress(t *testing.T) {
+	p, _ := routePort(t, "127.0.0.1:0")
+	v, got := virtualPeer(t, p, "203.0.113.9:20000")
+	defer v.Close()
+	request := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
+	if !v.Send(request.Raw, p.addrs[0]) {
+		t.Fatal("not sent")
+	}
+	select {
+	case packet := <-got:
+		if addr, err := reflexiveOf([]byte(packet.data)); err != nil || addr != v.addr || packet.from != p.addrs[0] {
+			t.Errorf("%s from %s: %v", addr, packet.from, err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("no answer")
+	}
+}

@@ -24,6 +24,7 @@ import (
 	"skillsage/network"
 	"skillsage/network/certs"
 	"skillsage/network/public"
+	"skillsage/network/turn"
 )
 
 // doctorFlags are those of the command doctor alone.
@@ -102,7 +103,8 @@ func diagnoseHere(ctx context.Context, cfg *config.Config) *doctor.Report {
 	if err == nil {
 		return report
 	}
-	options := doctor.Options{Page: cfg.Server.Listen(), Exposed: reachableAt(cfg, cfg.Server.Address), Machine: machineOf(cfg)}
+	page := pageAddress(cfg)
+	options := doctor.Options{Page: cfg.Server.Listen(), Exposed: reachable(cfg, page), Machine: machineOf(cfg), TURN: externalTURN(cfg)}
 	asked := doctor.Check{Area: "server", Tried: "asked the running server for its own report", Result: err.Error()}
 	if !answers(ctx, cfg) {
 		asked.Status, asked.Result = doctor.Warn, fmt.Sprintf("no server runs with this configuration, so only the machine was looked at (%v)", err)
@@ -113,8 +115,12 @@ func diagnoseHere(ctx context.Context, cfg *config.Config) *doctor.Report {
 	asked.Status = doctor.Warn
 	asked.Result += ". What follows is tried by the configuration alone: an address that the server found by STUN is not known, nor what it was granted"
 	asked.Advice = "Set admin.listen (and pass admin.token to this command as to the server)"
-	options.Before = []doctor.Check{asked}
-	options.Pages = []doctor.Page{pageHere(cfg.Server.Address, pageAddress(cfg), cfg.Server.TLS(), certificateName(cfg))}
+	options.Before = append([]doctor.Check{asked}, plainPage(cfg, page)...)
+	if cfg.TURN.Enabled == "on" {
+		options.Before = append(options.Before, doctor.Check{Area: "TURN", Status: doctor.Skip, Tried: "looked for credentials for this server's own TURN server",
+			Result: "only the running server can give them"})
+	}
+	options.Pages = []doctor.Page{pageHere(cfg.Server.Address, page, cfg.Server.TLS(), certificateName(cfg))}
 	if options.Machine.Asked > 0 {
 		options.Candidates, err = candidatesByConfig(cfg)
 		if err != nil {
@@ -205,17 +211,42 @@ func localAddress(host string, port int) string {
 // pageHere is the page at the listener of host, by a name of its certificate where it has one.
 func pageHere(host string, tcp *net.TCPAddr, secure bool, name string) doctor.Page {
 	at := localAddress(host, tcp.Port)
-	if !secure {
-		return doctor.Page{URL: "http://" + at + "/"}
+	if !secure { // plainPage says what that means to others
+		return doctor.Page{URL: "http://localhost:" + strconv.Itoa(tcp.Port) + "/", Dial: at}
 	}
 	return doctor.Page{URL: pageURL(tcp, true, name), Dial: at}
 }
 
+// plainPage warns where browsers on other machines get the page without TLS.
+func plainPage(cfg *config.Config, page net.Addr) []doctor.Check {
+	if cfg.Server.TLS() || !reachable(cfg, page) || len(cfg.Server.TrustedProxies) > 0 {
+		return nil
+	}
+	return []doctor.Check{{
+		Area: "https", Status: doctor.Warn, Tried: "looked at how the page is served",
+		Result: "without TLS: browsers give camera and microphone to https pages only (and to localhost)",
+		Advice: "Set server.acme_domains or server.tls_cert. If a proxy before this server ends TLS, name it in server.trusted_proxies, and pass --url to see whether it passes everything on",
+	}}
+}
+
+// externalTURN are the other servers that clients are told of.
+func externalTURN(cfg *config.Config) []doctor.TURNServer {
+	c := cfg.TURN
+	if len(c.ExternalURLs) == 0 {
+		return nil
+	}
+	account := turn.Account{URLs: c.ExternalURLs, Secret: c.ExternalSecret, TTL: c.CredentialTTL}.For("doctor")
+	return []doctor.TURNServer{{URLs: account.URLs, Username: account.Username, Password: account.Credential, External: true}}
+}
+
 // pageAddress is where the configuration opens the page.
 func pageAddress(cfg *config.Config) *net.TCPAddr {
-	page := &net.TCPAddr{Port: cfg.Server.Port}
-	if addr, err := netip.ParseAddr(cfg.Server.Address); err == nil {
-		page.IP = addr.AsSlice()
+	page, err := net.ResolveTCPAddr("tcp", cfg.Server.Listen())
+	if err != nil {
+		page = &net.TCPAddr{Port: cfg.Server.Port}
+	}
+	if page.IP == nil {
+		page.IP = net.IPv6unspecified
 	}
 	return page
 }
@@ -285,7 +316,7 @@ func explainPort(check *doctor.Check, err error, option string) {
 // machineOf says what the server asks of its machine.
 func machineOf(cfg *config.Config) *doctor.Machine {
 	m := &doctor.Machine{Files: cfg.Signaling.MaxSockets}
-	if relays(cfg) {
+	if relays(cfg) || cfg.TURN.Enabled == "on" {
 		m.Asked = network.SocketBuffer
 	}
 	return m
@@ -319,6 +350,7 @@ func (s *server) diagnose(cfg *config.Config) func(context.Context) *doctor.Repo
 			Exposed: reachable(cfg, page),
 			Pages:   []doctor.Page{pageHere(page.IP.String(), page, s.certs != nil, s.certificateName())},
 			Machine: machineOf(cfg),
+			Before:  plainPage(cfg, page),
 		}
 		options.Machine.Process = true
 		if s.media != nil {
@@ -327,6 +359,14 @@ func (s *server) diagnose(cfg *config.Config) func(context.Context) *doctor.Repo
 				options.Machine.Granted = &doctor.Buffers{Receive: granted.Receive, Send: granted.Send}
 			}
 		}
+		if s.turn != nil {
+			account := s.turn.Account(s.turnReach(cfg).URLs()).For(s.visitor)
+			options.TURN = append(options.TURN, doctor.TURNServer{
+				URLs: account.URLs, Username: account.Username, Password: account.Credential,
+				LocalUDP: s.media.Addresses()[0].String(), LocalTCP: localAddress(page.IP.String(), page.Port),
+			})
+		}
+		options.TURN = append(options.TURN, externalTURN(cfg)...)
 		return doctor.Run(ctx, options)
 	}
 }

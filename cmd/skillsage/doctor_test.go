@@ -55,11 +55,15 @@ func TestDoctorOfARunningServer(t *testing.T) {
 	if code != exitOK || report.Page != "127.0.0.1:"+port {
 		t.Errorf("exit code %d: %+v", code, report)
 	}
-	for area, part := range map[string]string{
-		"public addresses": "127.0.0.1:" + port, "media over UDP": "127.0.0.1:" + port + " over UDP: the server answered", "page": "healthy", "signaling": "both work",
-		"open files": "of the server", "socket buffers": "granted the media port",
+	for _, want := range [][2]string{
+		{"public addresses", "127.0.0.1:" + port},
+		{"media over UDP", "127.0.0.1:" + port + " over UDP: the server answered"},
+		{"media over TCP", "connected to 127.0.0.1:" + port + " and sent a STUN request as ICE over TCP does: the server answered"},
+		{"TURN", "turn:127.0.0.1:" + port + "?transport=udp for a relayed address: one was given, and through it the media port at 127.0.0.1:" + port + " answered"},
+		{"TURN", "turn:127.0.0.1:" + port + "?transport=tcp for a relayed address: one was given, and through it the media port at 127.0.0.1:" + port + " answered"},
+		{"page", "healthy"}, {"signaling", "both work"}, {"open files", "of the server"}, {"socket buffers", "granted the media port"},
 	} {
-		if got := line(t, report, area, part); got.Status == doctor.Fail {
+		if got := line(t, report, want[0], want[1]); got.Status == doctor.Fail {
 			t.Errorf("%+v", got)
 		}
 	}
@@ -90,14 +94,38 @@ func TestDoctorOfARunningServer(t *testing.T) {
 		if got := line(t, report, "media over UDP", "127.0.0.1:"+port); got.Status != doctor.OK {
 			t.Errorf("%+v", got)
 		}
+		line(t, report, "media over TCP", "the server answered")
 		line(t, report, "signaling", "both work")
 		line(t, report, "open files", "of this command")
+		line(t, report, "TURN", "only the running server")
 	}
 
 	// Another server's pages are not taken for this one's.
 	other := startServer(t, "SKILLSAGE_NETWORK_ADDRESSES=127.0.0.1")
 	_, report = consult(t, append(environ, "PORT="+other.base[strings.LastIndex(other.base, ":")+1:]))
 	line(t, report, "server", "is another one, whose page is at 127.0.0.1:"+port)
+}
+
+// A page without TLS is of no use to others; a proxy is asked for by its own address.
+func TestDoctorOfAPlainPage(t *testing.T) {
+	for environ, want := range map[string]int{"SKILLSAGE_SERVER_ADDRESS=": 1, "SKILLSAGE_SERVER_ADDRESS=127.0.0.1": 0, "SKILLSAGE_SERVER_TRUSTED_PROXIES=127.0.0.1": 0} {
+		admin := freePort(t)
+		all := []string{"SKILLSAGE_ADMIN_LISTEN=127.0.0.1:" + admin, "SKILLSAGE_NETWORK_ADDRESSES=127.0.0.1", environ}
+		p := startServer(t, all...)
+		for _, listen := range []string{"127.0.0.1:" + admin, ""} {
+			_, report := consult(t, append(all, "PORT="+p.base[strings.LastIndex(p.base, ":")+1:], "SKILLSAGE_ADMIN_LISTEN="+listen))
+			warned := 0
+			for _, c := range report.Checks {
+				if c.Area == "https" && c.Status == doctor.Warn {
+					warned++
+				}
+			}
+			if warned != want {
+				t.Errorf("%s, asked at %q: %d warnings in %+v", environ, listen, warned, report.Checks)
+			}
+			line(t, report, "page", "the server is healthy")
+		}
+	}
 }
 
 func TestDoctorWithoutAServer(t *testing.T) {
@@ -116,7 +144,7 @@ func TestDoctorWithoutAServer(t *testing.T) {
 	if got := line(t, report, "ports", "taken by another program"); code != exitFailed || got.Status != doctor.Fail || !strings.Contains(got.Advice, "relay.udp_port") {
 		t.Errorf("exit code %d: %+v", code, got)
 	}
-	_, report = consult(t, append(environ, "SKILLSAGE_RELAY_MODE=p2p"))
+	_, report = consult(t, append(environ, "SKILLSAGE_RELAY_MODE=p2p", "SKILLSAGE_TURN_ENABLED=off"))
 	for _, c := range report.Checks {
 		if strings.Contains(c.Tried, "UDP") {
 			t.Errorf("p2p: %+v", c)
@@ -134,6 +162,11 @@ func TestDoctorFromOutside(t *testing.T) {
 	}
 	line(t, report, "media over UDP", "the server answered after")
 	line(t, report, "signaling", "both work")
+	code, report = consult(t, nil, "--reach", "tcp:"+addr)
+	line(t, report, "media over TCP", "the server answered after")
+	if code != exitOK {
+		t.Errorf("exit code %d: %+v", code, report.Checks)
+	}
 	code, report = consult(t, nil, "--reach", "udp:"+addr+",udp:127.0.0.1:"+freePort(t))
 	if got := line(t, report, "media over UDP", "from this network nobody gets media there"); code != exitFailed || len(report.Checks) != 2 {
 		t.Errorf("exit code %d: %+v", code, got)

@@ -198,18 +198,15 @@ func relayOptions(cfg *config.Config, media *network.Port, tcp *icetcp.Mux, addr
 	return options
 }
 
-func turnOptions(cfg *config.Config, media *network.Port, tcp net.Listener, members *signaling.Server, log *slog.Logger) turn.Options {
+func turnOptions(cfg *config.Config, media *network.Port, tcp net.Listener, member func(id string) (known, outside bool), log *slog.Logger) turn.Options {
 	c := cfg.TURN
 	return turn.Options{
-		Port:          media,
-		Listener:      tcp,
-		Realm:         c.Realm,
-		Secret:        c.Secret,
-		CredentialTTL: c.CredentialTTL,
-		Member: func(id string) (known, outside bool) {
-			mode, known := members.MemberMode(id)
-			return known, mode == signaling.ModeP2P
-		},
+		Port:                    media,
+		Listener:                tcp,
+		Realm:                   c.Realm,
+		Secret:                  c.Secret,
+		CredentialTTL:           c.CredentialTTL,
+		Member:                  member,
 		RelayPorts:              turn.PortRange(c.RelayPorts),
 		MaxAllocations:          c.MaxAllocations,
 		MaxAllocationsPerMember: c.MaxAllocationsPerMember,

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strings"
 
 	"skillsage/config"
@@ -53,11 +52,5 @@ func told(candidates []public.Candidate, protocol string) []string {
 
 // reachable tells whether others than this machine may open the page, be it through a proxy.
 func reachable(cfg *config.Config, page net.Addr) bool {
-	return reachableAt(cfg, page.(*net.TCPAddr).IP.String())
-}
-
-func reachableAt(cfg *config.Config, host string) bool {
-	addr, err := netip.ParseAddr(host)
-	loopback := host == "localhost" || err == nil && addr.Unmap().IsLoopback()
-	return !loopback || len(cfg.Server.TrustedProxies) > 0
+	return !page.(*net.TCPAddr).IP.IsLoopback() || len(cfg.Server.TrustedProxies) > 0
 }

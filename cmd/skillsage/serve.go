@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +41,7 @@ type server struct {
 	engine    *sfu.Engine       // nil when no room can ever be relayed
 	tcp       *icetcp.Mux       // nil when media does not use TCP
 	turn      *turn.Server      // nil when it is off
+	visitor   string            // who may use it without being in a room: the doctor
 	signaling *signaling.Server
 	health    httpapi.Health
 	http      *http.Server
@@ -94,7 +96,7 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 
 // start opens the ports, builds the parts on them and begins to serve. On an error nothing is left open.
 func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
-	s := &server{log: log, failed: make(chan error, 2)}
+	s := &server{log: log, visitor: "doctor-" + rand.Text(), failed: make(chan error, 2)}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -116,7 +118,7 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 		}
 	}
 	if cfg.TURN.Enabled == "on" {
-		if s.turn, err = turn.Open(turnOptions(cfg, s.media, s.front.TURN(), s.signaling, log)); err != nil {
+		if s.turn, err = turn.Open(turnOptions(cfg, s.media, s.front.TURN(), s.member, log)); err != nil {
 			return nil, err
 		}
 	}
@@ -170,6 +172,15 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 // media port stays closed.
 func relays(cfg *config.Config) bool {
 	return cfg.Relay.Mode == "relay" || cfg.Relay.RoomMode == "recruiter"
+}
+
+// member tells whether somebody may use the TURN server, and reach others through it than this server.
+func (s *server) member(id string) (known, outside bool) {
+	if id == s.visitor {
+		return true, false
+	}
+	mode, known := s.signaling.MemberMode(id)
+	return known, mode == signaling.ModeP2P
 }
 
 // adminPages makes the operator's pages.

@@ -127,7 +127,7 @@ func TestDoctorOfAServerWithTLS(t *testing.T) {
 	writeCertificate(t, cert, key)
 	for _, admin := range []string{"SKILLSAGE_ADMIN_PUBLIC=true", "SKILLSAGE_ADMIN_PUBLIC=false"} {
 		environ := []string{"SKILLSAGE_SERVER_TLS_CERT=" + cert, "SKILLSAGE_SERVER_TLS_KEY=" + key, "SKILLSAGE_ADMIN_LISTEN=",
-			"SKILLSAGE_ADMIN_TOKEN=open-Sesame-0123456789", admin, "SKILLSAGE_NETWORK_ADDRESSES=127.0.0.1"}
+			"SKILLSAGE_ADMIN_TOKEN=open-Sesame-0123456789", admin, "SKILLSAGE_NETWORK_ADDRESSES=127.0.0.1", "SKILLSAGE_TURN_HOST=localhost"}
 		p := startServer(t, environ...)
 		port := p.base[strings.LastIndex(p.base, ":")+1:]
 		_, report := consult(t, append(environ, "PORT="+port))
@@ -140,7 +140,28 @@ func TestDoctorOfAServerWithTLS(t *testing.T) {
 		} {
 			line(t, report, area, part)
 		}
+		if admin == "SKILLSAGE_ADMIN_PUBLIC=true" { // browsers would look at the certificate here too
+			line(t, report, "TURN", "turns:localhost:"+port+"?transport=tcp for a relayed address: no connection: tls: failed to verify certificate")
+		}
 	}
+}
+
+// With a certificate that the machine trusts, TURN over TLS relays.
+func TestDoctorOfTURNOverTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificate(t, cert, key)
+	port := freePort(t)
+	environ := []string{"SKILLSAGE_SERVER_TLS_CERT=" + cert, "SKILLSAGE_SERVER_TLS_KEY=" + key, "SKILLSAGE_ADMIN_LISTEN=127.0.0.1:" + port,
+		"SKILLSAGE_NETWORK_ADDRESSES=127.0.0.1", "SKILLSAGE_TURN_HOST=localhost", "SSL_CERT_FILE=" + cert}
+	p := startServer(t, environ...)
+	page := p.base[strings.LastIndex(p.base, ":")+1:]
+	code, report := consult(t, append(environ, "PORT="+page))
+	if code != exitOK {
+		t.Errorf("exit code %d: %+v", code, report.Checks)
+	}
+	line(t, report, "TURN", "turns:localhost:"+page+"?transport=tcp for a relayed address: one was given, and through it the media port at 127.0.0.1:"+page+" answered")
+	line(t, report, "certificate", "it is good, but ends in 0 days")
 }
 
 // A page on a certificate that the server has got for itself.

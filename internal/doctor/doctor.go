@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/stun/v4"
+
 	"skillsage/network/public"
 )
 
@@ -92,7 +94,17 @@ type TURNServer struct {
 	Username, Password string
 	// External ones are on other machines: what comes through them comes from outside.
 	External bool
-	Roots    *x509.CertPool // nil: those of the system
+	// LocalUDP and LocalTCP are where this machine reaches its own server, should it not by the URLs; empty: unknown.
+	LocalUDP, LocalTCP string
+	Roots              *x509.CertPool // nil: those of the system
+}
+
+// local is where this machine reaches the server of a URL, should it not by that.
+func (s *TURNServer) local(uri *stun.URI) string {
+	if transportOf(uri) == "TCP" {
+		return s.LocalTCP
+	}
+	return s.LocalUDP
 }
 
 // Buffers are what the kernel granted, in bytes.
@@ -121,7 +133,7 @@ func Run(ctx context.Context, opts Options) *Report {
 	}
 	for _, server := range opts.TURN {
 		for _, url := range server.URLs {
-			add(func(ctx context.Context) Check { return checkTURN(ctx, url, server, opts.peer()) })
+			add(func(ctx context.Context) Check { return checkTURN(ctx, url, server, opts.media(server.External)) })
 		}
 	}
 	for _, page := range opts.Pages {
@@ -182,12 +194,12 @@ func number(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// peer is an address of the media port that a TURN server should relay to, preferably one outside.
-func (o *Options) peer() netip.AddrPort {
+// media lists the addresses of the media port that a TURN server can reach: an external one only those outside.
+func (o *Options) media(external bool) (all []netip.AddrPort) {
 	for _, c := range o.Candidates {
-		if c.Protocol == public.UDP {
-			return c.Addr
+		if c.Protocol == public.UDP && (!external || public.IsOutside(c.Addr.Addr())) {
+			all = append(all, c.Addr)
 		}
 	}
-	return netip.AddrPort{}
+	return all
 }

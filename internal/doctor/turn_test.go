@@ -65,31 +65,45 @@ func TestTURN(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := TURNServer{Username: username, Password: password, Roots: a.pool}
-	bad, external, distrustful := good, good, good
+	bad, external, distrustful, elsewhere := good, good, good, good
 	bad.Password, external.External, distrustful.Roots = "wrong", true, nil
+	elsewhere.LocalUDP, elsewhere.LocalTCP = udp.String(), tcp.String()
+	hidden := elsewhere
+	hidden.LocalTCP = secure.String()
+	gone := good
+	gone.LocalTCP = closedPort(t, "tcp").String()
+	silentTURN := silent.String()
+	ipv6 := netip.MustParseAddrPort("[::1]:9")
 	for _, c := range []struct {
 		name, url string
 		server    TURNServer
-		peer      netip.AddrPort
+		media     []netip.AddrPort
 		status    Status
 		parts     []string
 	}{
-		{"UDP", "turn:127.0.0.1:" + port(udp) + "?transport=udp", good, media, OK, []string{"the media port answered"}},
-		{"UDP is the default", "turn:127.0.0.1:" + port(udp), good, media, OK, nil},
-		{"TCP", "turn:127.0.0.1:" + port(tcp) + "?transport=tcp", good, media, OK, []string{"the media port answered"}},
-		{"TLS", "turns:localhost:" + port(secure) + "?transport=tcp", good, media, OK, []string{"the media port answered"}},
-		{"external", "turn:127.0.0.1:" + port(udp), external, media, OK, []string{"reached from outside"}},
-		{"no media", "turn:127.0.0.1:" + port(udp), good, netip.AddrPort{}, OK, []string{"asked turn:"}},
-		{"a certificate of a stranger", "turns:localhost:" + port(secure) + "?transport=tcp", distrustful, media, Fail, []string{"no connection", "unknown authority"}},
-		{"a certificate for another name", "turns:127.0.0.1:" + port(secure) + "?transport=tcp", good, media, Fail, []string{"no connection", "127.0.0.1"}},
-		{"bad credentials", "turn:127.0.0.1:" + port(udp), bad, media, Fail, []string{"no relayed address was given", "refused with code 40", "clocks"}},
-		{"relays nothing", "turn:127.0.0.1:" + port(strict), good, media, Fail, []string{"it relays nothing to the media port"}},
-		{"the media port is silent", "turn:127.0.0.1:" + port(udp), good, silent, Fail, []string{"did not answer through it", "UDP port " + port(net.UDPAddrFromAddrPort(silent))}},
-		{"closed", "turn:" + closedPort(t, "tcp").String() + "?transport=tcp", good, media, Fail, []string{"no connection: the port is closed"}},
-		{"no URL", "turn.example.com", good, media, Fail, []string{"that is no TURN URL"}},
+		{"UDP", "turn:127.0.0.1:" + port(udp) + "?transport=udp", good, []netip.AddrPort{ipv6, media}, OK, []string{"the media port at " + media.String() + " answered"}},
+		{"UDP is the default", "turn:127.0.0.1:" + port(udp), good, []netip.AddrPort{ipv6, media}, OK, nil},
+		{"TCP", "turn:127.0.0.1:" + port(tcp) + "?transport=tcp", good, []netip.AddrPort{ipv6, media}, OK, []string{"the media port at " + media.String() + " answered"}},
+		{"TLS", "turns:localhost:" + port(secure) + "?transport=tcp", good, []netip.AddrPort{ipv6, media}, OK, []string{"the media port at " + media.String() + " answered"}},
+		{"external", "turn:127.0.0.1:" + port(udp), external, []netip.AddrPort{media}, OK, []string{"reached from outside"}},
+		{"no media", "turn:127.0.0.1:" + port(udp), good, []netip.AddrPort{ipv6}, OK, []string{"asked turn:"}},
+		{"a certificate of a stranger", "turns:localhost:" + port(secure) + "?transport=tcp", distrustful, []netip.AddrPort{media}, Fail, []string{"no connection", "unknown authority"}},
+		{"a certificate for another name", "turns:127.0.0.1:" + port(secure) + "?transport=tcp", good, []netip.AddrPort{ipv6, media}, Fail, []string{"no connection", "127.0.0.1"}},
+		{"bad credentials", "turn:127.0.0.1:" + port(udp), bad, []netip.AddrPort{media}, Fail, []string{"no relayed address was given", "refused with code 40", "clocks"}},
+		{"relays nothing", "turn:127.0.0.1:" + port(strict), good, []netip.AddrPort{ipv6, media}, Fail, []string{"it relays nothing to the media port"}},
+		{"the media port is silent", "turn:127.0.0.1:" + port(udp), good, []netip.AddrPort{silent}, Fail, []string{"did not answer through it", "UDP port " + port(net.UDPAddrFromAddrPort(silent))}},
+		{"closed", "turn:" + closedPort(t, "tcp").String() + "?transport=tcp", good, []netip.AddrPort{ipv6, media}, Fail, []string{"no connection: the port is closed", "See that the server runs"}},
+		{"another one is silent", "turn:" + silentTURN, good, []netip.AddrPort{media}, Fail, []string{"no relayed address was given: silence"}},
+		{"only at its own address, UDP", "turn:" + silentTURN + "?transport=udp", elsewhere, []netip.AddrPort{media}, Warn, []string{"silence", "the media port at", "let UDP port " + port(net.UDPAddrFromAddrPort(silent))}},
+		{"only at its own address, TCP", "turn:" + closedPort(t, "tcp").String() + "?transport=tcp", elsewhere, []netip.AddrPort{media}, Warn, []string{"the port is closed", "and then at " + tcp.String(), "let TCP port"}},
+		{"only at its own address, TLS", "turns:localhost:" + port(net.TCPAddrFromAddrPort(closedPort(t, "tcp"))) + "?transport=tcp", hidden, []netip.AddrPort{media}, Warn, []string{"and then at " + secure.String()}},
+		{"not even there", "turn:" + closedPort(t, "tcp").String() + "?transport=tcp", gone, []netip.AddrPort{media}, Fail, []string{"no connection: the port is closed"}},
+		{"STUN", "stun:" + media.String(), TURNServer{}, nil, OK, []string{"it answered after"}},
+		{"silent STUN", "stun:" + silent.String(), TURNServer{}, nil, Warn, []string{"silence", "turn.external_urls"}},
+		{"no URL", "turn.example.com", good, []netip.AddrPort{ipv6, media}, Fail, []string{"no address of a STUN or TURN server"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wants(t, checkTURN(t.Context(), c.url, c.server, c.peer), c.status, append(c.parts, c.url)...)
+			wants(t, checkTURN(t.Context(), c.url, c.server, c.media), c.status, append(c.parts, c.url)...)
 		})
 	}
 }
