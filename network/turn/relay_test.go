@@ -265,8 +265,8 @@ func TestAllocationsAreCountedUnderLoad(t *testing.T) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.members) != 0 || len(r.clients) != 0 {
-		t.Errorf("%d members, %d clients left", len(r.members), len(r.clients))
+	if len(r.members) != 0 || len(r.clients) != 0 || r.reserved != 0 {
+		t.Errorf("%d members, %d clients, %d reserved", len(r.members), len(r.clients), r.reserved)
 	}
 }
 

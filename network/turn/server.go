@@ -67,13 +67,14 @@ type Server struct {
 	nextPort atomic.Uint32
 	count    counters
 
-	mu      sync.Mutex
-	relays  map[netip.AddrPort]*relay // guarded by mu; by relayed address
-	clients map[clientKey]*relay      // guarded by mu
-	members map[string]*usage         // guarded by mu; those who have allocations
-	live    int                       // guarded by mu; allocations and TCP connections that have not ended
-	closing bool                      // guarded by mu
-	ended   chan struct{}             // closed when closing is set and live is 0
+	mu       sync.Mutex
+	relays   map[netip.AddrPort]*relay // guarded by mu; by relayed address
+	reserved int                       // guarded by mu; relays, those that are about to be opened included
+	clients  map[clientKey]*relay      // guarded by mu
+	members  map[string]*usage         // guarded by mu; those who have allocations
+	live     int                       // guarded by mu; allocations and TCP connections that have not ended
+	closing  bool                      // guarded by mu
+	ended    chan struct{}             // closed when closing is set and live is 0
 }
 
 // clientKey is the client's side of an allocation. The server's address tells apart what came to different sockets; TCP
@@ -256,7 +257,7 @@ func (s *Server) reserve(member string) (*usage, error) {
 	switch {
 	case s.closing:
 		return nil, errClosing
-	case len(s.relays) >= s.opts.MaxAllocations:
+	case s.reserved >= s.opts.MaxAllocations:
 		s.count.refuse(refusedCapacity)
 		return nil, errCapacity
 	case u == nil:
@@ -271,6 +272,7 @@ func (s *Server) reserve(member string) (*usage, error) {
 		return nil, errQuota
 	}
 	u.allocations++
+	s.reserved++
 	return u, nil
 }
 
@@ -278,6 +280,7 @@ func (s *Server) reserve(member string) (*usage, error) {
 func (s *Server) unreserve(member string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.reserved--
 	u := s.members[member]
 	if u.allocations--; u.allocations == 0 {
 		delete(s.members, member)
