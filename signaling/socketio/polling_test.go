@@ -116,7 +116,6 @@ func TestForgedSeparator(t *testing.T) {
 	attacker = connected(t, url)
 	attacker.send(`42["say","\u001e41"]`)
 	victim.expect(`42["said","\u001e41"]`)
-	if server.Of("/").Len() != 2 {
-		t.Error("the victim was disconnected")
-	}
+	// The first attacker's socket may still be on its way out. One that is too few never comes back.
+	eventually(t, "two sockets", func() bool { return server.Of("/").Len() == 2 })
 }
