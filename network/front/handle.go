@@ -102,8 +102,8 @@ func (f *Front) tellSSL(conn net.Conn) (protocol, net.Conn, error) {
 	return protocolSSLTCP, conn, err
 }
 
-// tellTLS makes the handshake and looks inside. The name that was negotiated is no help: there are clients that negotiate
-// http/1.1 for TURN, as they would for a proxy.
+// tellTLS makes the handshake and looks inside. The name that was negotiated decides nothing: most TURN clients send none, and
+// what a client's TLS stack offers by itself need not be what the client speaks.
 func (f *Front) tellTLS(conn net.Conn) (protocol, net.Conn, error) {
 	if err := f.begin(conn); err != nil {
 		return 0, nil, err
