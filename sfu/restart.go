@@ -19,15 +19,16 @@ const (
 	// maxChecks bounds the checks of a candidate pair that has not answered yet, of which the stack makes five a second:
 	// until the next restart. The stack's own bound is over after one and a half seconds, and a pair of the server's
 	// making is not tried again after that.
-	maxChecks = 20
+	maxChecks = 40
 
 	probeWait   = time.Second      // between two questions whether a member's signaling is alive
 	steadyAfter = 30 * time.Second // of a connection without a restart, until the pauses are short again
 )
 
-// restartWaits are the pauses before the next restart. In one outage their number is bounded by
+// restartWaits are the pauses before the next restart. The first is long: Firefox may send no more media after it has been asked
+// for a second restart while the first one is still looking for a way. In one outage their number is bounded by
 // Options.LostTimeout, at the end of which the call is made anew.
-var restartWaits = []time.Duration{4 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}
+var restartWaits = []time.Duration{8 * time.Second, 8 * time.Second, 16 * time.Second}
 
 // restarting is what the server has done about a client that it does not hear on a leg.
 type restarting struct {

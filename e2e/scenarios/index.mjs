@@ -82,7 +82,7 @@ const chosen = [
   ['layers-kept', 'perfect', 'relay', C, C],
   ['address-change', 'stock-hook', 'relay', C, C],
   ['network-change', 'stock-hook', 'relay', C, C],
-  ['dark-8s', 'stock-hook', 'relay', C, C],
+  ['dark-8s', 'stock-hook', 'relay', C, F],
   ['no-way', 'stock-hook', 'relay', C, C],
 
   // Both modes in turn, so that what the machine does beside them falls on both.

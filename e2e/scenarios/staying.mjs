@@ -84,7 +84,7 @@ export const dark = {
   async run (interview) {
     const [people, paths] = await bothOnPaths(interview)
     const nothing = { up: { loss: 1 }, down: { loss: 1 } }
-    for (const [i, all] of [[1, true], [0, false]]) {
+    for (const [i, all] of [[1, false], [0, true]]) {
       await without(interview, `${people[i].name}'s ${all ? 'whole line' : 'media'} dark for ${DARK_MS / 1000} s`, people, async () => {
         if (all) paths[i].freeze()
         await paths[i].set(nothing)
