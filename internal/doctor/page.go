@@ -82,7 +82,7 @@ func (v *visit) dial(ctx context.Context, network, addr string) (net.Conn, error
 
 // by says how the page was reached, where that is not by its name.
 func (v *visit) by() string {
-	if v.page.Dial == "" {
+	if v.page.Dial == "" || v.page.Dial == v.url.Host {
 		return ""
 	}
 	return " at " + v.page.Dial

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -246,11 +247,7 @@ func judge(local netip.AddrPort, answers []answer) Finding {
 	var failures []string
 	for _, a := range answers {
 		if a.err != nil {
-			text := a.err.Error()
-			if errors.Is(a.err, context.DeadlineExceeded) {
-				text = "no answer"
-			}
-			failures = append(failures, a.server+": "+text)
+			failures = append(failures, a.server+": "+reasonOf(a.err))
 			continue
 		}
 		good = append(good, a)
@@ -290,6 +287,22 @@ func judge(local netip.AddrPort, answers []answer) Finding {
 	}
 	f.Found = first.mapped
 	return f
+}
+
+// reasonOf is a failure in few words.
+func reasonOf(err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "the name is not known"
+	case errors.As(err, &dns):
+		return "the name can't be looked up"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer"
+	case errors.Is(err, syscall.ENETUNREACH):
+		return "there is no way to it"
+	}
+	return err.Error()
 }
 
 var shared = netip.MustParsePrefix("100.64.0.0/10")
