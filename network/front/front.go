@@ -113,9 +113,6 @@ func (f *Front) TURN() net.Listener { return f.turn.take() }
 // Addr is where the port is open, a *net.TCPAddr.
 func (f *Front) Addr() net.Addr { return f.ln.Addr() }
 
-// TLS tells whether the port speaks TLS.
-func (f *Front) TLS() bool { return f.tls != nil }
-
 // Close closes the port and all connections that have not been handed on, and waits for their end. The listeners return
 // net.ErrClosed from then on. Connections that were handed on live on.
 func (f *Front) Close() error {

@@ -9,7 +9,7 @@ import (
 // Names of protocols in TLS (ALPN). HTTP/2 is not among them: WebSocket needs HTTP/1.1.
 const (
 	alpnHTTP = "http/1.1"
-	alpnTURN = "stun.turn"  // RFC 7443; browsers send none for TURN
+	alpnTURN = "stun.turn"  // RFC 7443, for those who send it
 	alpnACME = "acme-tls/1" // RFC 8737, if the TLS options offer it
 )
 
@@ -102,8 +102,8 @@ func (f *Front) tellSSL(conn net.Conn) (protocol, net.Conn, error) {
 	return protocolSSLTCP, conn, err
 }
 
-// tellTLS makes the handshake and looks inside. The name that was negotiated decides nothing: most TURN clients send none, and
-// what a client's TLS stack offers by itself need not be what the client speaks.
+// tellTLS makes the handshake and looks inside. The name that was negotiated decides nothing: a TURN client need not send one,
+// and what a TLS stack offers by itself need not be what its user speaks.
 func (f *Front) tellTLS(conn net.Conn) (protocol, net.Conn, error) {
 	if err := f.begin(conn); err != nil {
 		return 0, nil, err
