@@ -132,7 +132,7 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	}
 	if relays(cfg) {
 		if over := overTCP(cfg, s.front.Addr(), s.media.Addresses()); len(over) > 0 {
-			if s.tcp, err = icetcp.New(s.front.ICE(), icetcp.Options{Addresses: hosts(over), MaxConnections: cfg.Relay.MaxLegs, Logger: log}); err != nil {
+			if s.tcp, err = icetcp.New(s.front.ICE(), icetcp.Options{Addresses: hosts(over), MaxConnections: 2 * cfg.Relay.MaxLegs, Logger: log}); err != nil {
 				return nil, err
 			}
 		}

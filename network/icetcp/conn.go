@@ -155,7 +155,7 @@ func (c *conn) deliver(packet []byte) {
 // dropped: Chromium gives a connection up on which anything comes before the answer to its check.
 func (c *conn) send(packet []byte, kind traffic.Kind) error {
 	greeted := c.greeted.Load()
-	if !greeted && !stun.IsMessage(packet) {
+	if !greeted && !isSTUN(packet) {
 		c.mux.count.dropped[kind].Add(1)
 		return nil
 	}
@@ -232,7 +232,7 @@ func (c *conn) close(why reason) {
 // parseCheck reads a connectivity check (RFC 8445 section 7.1): the user name fragments of both agents, the receiver's
 // first, and whether the sender leaves the choice of a way to the receiver.
 func parseCheck(packet []byte) (name string, controlled, ok bool) {
-	if !stun.IsMessage(packet) {
+	if !isSTUN(packet) {
 		return "", false, false
 	}
 	m := &stun.Message{Raw: packet}
@@ -262,6 +262,9 @@ func writeError(err error) reason {
 	}
 	return byPeer
 }
+
+// isSTUN tells STUN from all else (RFC 8489 section 5).
+func isSTUN(packet []byte) bool { return stun.IsMessage(packet) && packet[0] < 4 }
 
 // isMedia tells SRTP and SRTCP from STUN and DTLS (RFC 7983 section 7).
 func isMedia(packet []byte) bool { return len(packet) > 1 && packet[0] >= 128 && packet[0] < 192 }

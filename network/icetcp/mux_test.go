@@ -293,6 +293,7 @@ func FuzzFirstPacket(f *testing.F) {
 	f.Add(check(f, "ufrag"))
 	f.Add(check(f, "ufrag", ice.AttrControlled(1)))
 	f.Add(check(f, ""))
+	f.Add(append([]byte{0x80}, check(f, "ufrag")[1:]...))
 	f.Add([]byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		before := bytes.Clone(packet)

@@ -30,7 +30,7 @@ const (
 	maxCuts   = 16      // streams of one connection whose frame is being left out
 
 	// The rate of a connection is measured while something waits, over so long and so many bytes at least: the kernel
-	// takes some at once, and then none for a while. It is believed for rateLife.
+	// takes some at once, and then none for a while. It is believed for rateLife, or until more has left than it allows.
 	rateSpan  = int64(50 * time.Millisecond)
 	rateBytes = int64(2 * unsentLimit)
 	rateLife  = int64(10 * time.Second)
@@ -58,7 +58,7 @@ var chunks = sync.Pool{New: func() any { return new(chunk) }}
 type queue struct {
 	// Static.
 	all   *atomic.Int64 // bytes in all queues,
-	most  int64         // above which none grows any more
+	most  int64         // above which only what is never dropped makes them longer
 	count *counters
 	wake  chan struct{} // holds one token while the writer has something to do
 
@@ -73,12 +73,13 @@ type queue struct {
 	rate      rate
 }
 
-// rate is how fast the peer takes what it is sent when that is more than it takes.
+// rate is how fast packets leave while others wait.
 type rate struct {
 	value   int64 // byte/s; 0: not known
 	at      int64 // when it was measured
-	since   int64 // of the measurement that is going on
-	written int64 // bytes since then
+	left    int64 // bytes that have left since then
+	since   int64 // when the queue began to be never empty; 0: it is
+	written int64 // bytes that have left since then
 }
 
 // cut is a frame of which no more is sent.
@@ -90,7 +91,8 @@ func newQueue(m *Mux) queue {
 	return queue{all: &m.queued, most: m.opts.MaxQueued, count: &m.count, wake: make(chan struct{}, 1)}
 }
 
-// push copies a packet into the queue, or drops it. An error says that the connection is closed, or is to be.
+// push copies a packet into the queue, or drops it. It is an error if the packet is too long for a frame, if the queue
+// has ended, or if it is to (errOverflow).
 func (q *queue) push(packet []byte, kind traffic.Kind, now int64) error {
 	need := frameHeader + len(packet)
 	if len(packet) > maxPacket {
@@ -167,7 +169,7 @@ func (q *queue) wait(now int64) int64 {
 		return 0
 	}
 	wait := now - q.waiting[0].at
-	if q.rate.value > 0 && now-q.rate.at < rateLife {
+	if q.rate.known(now) {
 		wait = max(wait, int64(q.size)*int64(time.Second)/q.rate.value)
 	}
 	return wait
@@ -231,7 +233,7 @@ func (q *queue) release(c *chunk, now int64) {
 	q.writing = false
 	q.waiting = slices.Delete(q.waiting, 0, 1)
 	q.shrink(c.size)
-	q.rate.measure(c.size, now)
+	q.rate.note(int64(c.size), now)
 	if len(q.waiting) == 0 {
 		q.rate.since, q.rate.written = 0, 0
 	}
@@ -239,19 +241,24 @@ func (q *queue) release(c *chunk, now int64) {
 	chunks.Put(c)
 }
 
-// measure notes that bytes have left a queue that was never empty since r.since.
-func (r *rate) measure(bytes int, now int64) {
-	r.written += int64(bytes)
-	span := now - r.since
-	if span < rateSpan || r.written < rateBytes {
+// note takes bytes that have left.
+func (r *rate) note(bytes, now int64) {
+	r.left += bytes
+	r.written += bytes
+	if span := now - r.since; span >= rateSpan && r.written >= rateBytes {
+		value := r.written * int64(time.Second) / span
+		if r.known(now) {
+			value = (value + r.value) / 2
+		}
+		*r = rate{value: max(value, 1), at: now, since: now}
 		return
 	}
-	value := r.written * int64(time.Second) / span
-	if r.value > 0 && now-r.at < rateLife {
-		value = (value + r.value) / 2
+	if r.known(now) && r.left > r.value*(now-r.at)/int64(time.Second)+rateBytes {
+		r.value = 0
 	}
-	*r = rate{value: max(value, 1), at: now, since: now}
 }
+
+func (r *rate) known(now int64) bool { return r.value > 0 && now-r.at < rateLife }
 
 // shrink notes that so many bytes wait no more. mu is held.
 func (q *queue) shrink(bytes int) {

@@ -269,16 +269,27 @@ func TestQueueKnowsTheRate(t *testing.T) {
 	if n := burst(2, 200); n < 29 || n > 31 {
 		t.Errorf("%d packets taken, 300 ms are 30", n)
 	}
-	if !q.add(t, rtp(2, 2, 100), traffic.Audio, now) || q.add(t, rtp(3, 2, 100), traffic.Repair, now) {
-		t.Error("sound was dropped, or a repair was not")
+	if !q.add(t, rtp(2, 2, 100), traffic.Audio, now) {
+		t.Error("sound was dropped")
+	}
+	if q.add(t, rtp(3, 2, 100), traffic.Repair, now) {
+		t.Error("a repair was taken")
 	}
 	send(20 * ms) // 400 kB/s
-	if n := burst(3, 200); n < 60 || n > 80 {
-		t.Errorf("%d packets taken, 300 ms are 60 to 80 by now", n)
+	if n := burst(3, 200); n < 118 || n > 122 {
+		t.Errorf("%d packets taken, 300 ms are 120 by now", n)
 	}
-	send(20 * ms)
-	now += time.Duration(rateLife)
+	for range 10 { // by far more than that leaves, in pieces between which nothing waits
+		q.add(t, rtp(1, 3, 2000), traffic.Control, now)
+		now += ms
+		send(0)
+	}
 	if n := burst(4, 200); n != 200 {
+		t.Errorf("%d packets taken when what was known is wrong", n)
+	}
+	send(80 * ms)
+	now += time.Duration(rateLife)
+	if n := burst(5, 200); n != 200 {
 		t.Errorf("%d packets taken when what was known is old", n)
 	}
 	send(0)
@@ -287,7 +298,7 @@ func TestQueueKnowsTheRate(t *testing.T) {
 		now += 100 * ms
 		send(100 * ms)
 	}
-	if n := burst(5, 200); n != 200 {
+	if n := burst(6, 200); n != 200 {
 		t.Errorf("%d packets taken after a time of sound alone", n)
 	}
 }

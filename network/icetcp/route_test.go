@@ -405,7 +405,51 @@ func TestCloseWithAPeerThatDoesNotRead(t *testing.T) {
 	}
 }
 
-// Reading and writing a packet allocates nothing.
+// endless repeats a stream.
+type endless struct {
+	stream []byte
+	at     int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	n := copy(b, e.stream[e.at:])
+	e.at = (e.at + n) % len(e.stream)
+	return n, nil
+}
+
+// A packet of media on its short way allocates nothing, nor does one that the agent reads.
+func TestReadingDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	m := &Mux{}
+	e := newEndpoint(m, "ufrag", netip.MustParseAddr("127.0.0.1"))
+	agent := newHandle(e)
+	c := &conn{mux: m, endpoint: e, frames: newFrames(&endless{stream: framed(rtp(1, 1, 1200), rtp(1, 1, 700))})}
+	taken := 0
+	c.route.Store(&route{receive: func([]byte) bool { taken++; return taken%2 == 0 }})
+	buffer := make([]byte, maxPacket)
+	step := func() {
+		for range 40 {
+			packet, err := c.frames.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.deliver(packet)
+		}
+		for range 20 {
+			if _, _, err := agent.ReadFromAddrPort(buffer); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	step()
+	if n := testing.AllocsPerRun(1000, step); n != 0 {
+		t.Errorf("%v allocations for 40 packets", n)
+	}
+}
+
+// BenchmarkWrite and BenchmarkRead are a packet's way through a real connection, the peer's part included.
 func BenchmarkWrite(b *testing.B) {
 	m := openMux(b, "127.0.0.1:0", Options{})
 	p, _ := joined(b, m, "ufrag")
