@@ -104,12 +104,12 @@ func (s *Store) Create(interview string, at time.Time) (*Folder, error) {
 		if err := s.root.Mkdir(name, DirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
-		if err := s.checkDir(name); err != nil {
-			return nil, err
+		err := s.checkDir(name)
+		if err == nil {
+			err = s.root.Mkdir(f.path(), DirMode)
 		}
-		err := s.root.Mkdir(f.path(), DirMode)
 		if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
-			continue // the id is taken, or the last recording of the interview was just removed with its folder
+			continue // the id is taken, or the interview's folder was just removed because it was empty
 		}
 		if err != nil {
 			return nil, err
@@ -199,14 +199,20 @@ func (s *Store) Sweep() error {
 	return errs
 }
 
-// readDir lists a folder of the store by name.
+// readDir lists a folder of the store by name. One that has just been removed is empty.
 func (s *Store) readDir(name string) ([]fs.DirEntry, error) {
 	d, err := s.root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
 	entries, err := d.ReadDir(-1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
 	return entries, err
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -257,4 +258,33 @@ func TestSpace(t *testing.T) {
 	if err != nil || free == 0 || total < free {
 		t.Errorf("%d of %d bytes are free, %v", free, total, err)
 	}
+}
+
+func TestFoldersAreMadeWhileOthersAreRemoved(t *testing.T) {
+	s := open(t)
+	stop := make(chan struct{})
+	var sweeper sync.WaitGroup
+	sweeper.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := s.Sweep(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 200 {
+		f, err := s.Create("a", start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	sweeper.Wait()
 }
