@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/at-wat/ebml-go"
+
+	"skillsage/recording/frames"
 )
 
 // Bounds of the index: a seek is followed by decoding from the last key frame,
@@ -59,7 +61,7 @@ func (x *index) frame(number int, at int64, data []byte) {
 	t := &x.tracks[number]
 	length := at - t.last // of a picture: as long as the one before
 	if t.codec == Opus {
-		length = int64((OpusDuration(data) + time.Millisecond - 1) / time.Millisecond)
+		length = int64((frames.OpusDuration(data) + time.Millisecond - 1) / time.Millisecond)
 	}
 	if t.frames == 0 {
 		t.first, t.last = at, at
@@ -149,38 +151,6 @@ func (x *index) renderCues(base int64) ([]byte, error) {
 	out := &bytes.Buffer{}
 	err := ebml.Marshal(&elements, out)
 	return out.Bytes(), err
-}
-
-// OpusDuration is how long a packet of Opus lasts (RFC 6716 section 3.1), told by its
-// first two bytes; 0: it is not valid.
-func OpusDuration(packet []byte) time.Duration {
-	if len(packet) == 0 {
-		return 0
-	}
-	const ms = time.Millisecond
-	var frame time.Duration
-	switch config := packet[0] >> 3; {
-	case config < 12: // SILK
-		frame = []time.Duration{10 * ms, 20 * ms, 40 * ms, 60 * ms}[config%4]
-	case config < 16: // hybrid
-		frame = []time.Duration{10 * ms, 20 * ms}[config%2]
-	default: // CELT
-		frame = 2500 * time.Microsecond << (config % 4)
-	}
-	count := 1
-	switch packet[0] & 0x03 {
-	case 1, 2:
-		count = 2
-	case 3:
-		if len(packet) < 2 {
-			return 0
-		}
-		count = int(packet[1] & 0x3f)
-	}
-	if total := frame * time.Duration(count); total <= 120*ms {
-		return total
-	}
-	return 0
 }
 
 // scan reads clusters from the end of the head on. It ends at the first element
