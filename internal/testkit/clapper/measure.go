@@ -64,7 +64,7 @@ func Measure(ctx context.Context, name string, w Where) (Claps, error) {
 		both               sync.WaitGroup
 	)
 	both.Go(func() { c.Flashes, pictures = flashes(ctx, name, w) })
-	both.Go(func() { c.Beeps, listened = beeps(ctx, name, w) })
+	both.Go(func() { c.Beeps, listened = Beeps(ctx, name, w) })
 	both.Wait()
 	return c, errors.Join(pictures, listened)
 }
@@ -82,7 +82,7 @@ func Decode(ctx context.Context, name string) error {
 	return nil
 }
 
-// flashes finds the moments at which the picture turns bright.
+// flashes finds the moments at which a picture turns bright.
 func flashes(ctx context.Context, name string, w Where) ([]time.Duration, error) {
 	filter := "scale=16:16,signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-"
 	if w.Crop != "" {
@@ -149,8 +149,8 @@ type heard struct {
 
 const rate = 48000 // samples/s of decoded sound
 
-// beeps finds the moments at which sound begins. Silence that is no sound in the file but a gap in its times counts.
-func beeps(ctx context.Context, name string, w Where) ([]time.Duration, error) {
+// Beeps finds the moments at which sound begins. Silence that is no sound in the file but a gap in its times counts.
+func Beeps(ctx context.Context, name string, w Where) ([]time.Duration, error) {
 	filter := "aformat=sample_fmts=s16:channel_layouts=mono:sample_rates=48000"
 	if w.Tone > 0 {
 		filter += fmt.Sprintf(",bandpass=f=%d:width_type=h:w=300,bandpass=f=%d:width_type=h:w=300", w.Tone, w.Tone)
