@@ -96,9 +96,8 @@ export class Internet {
         for (const [, port] of stunServers) this.#others.push(await startStun(address(host, family), port))
       }
     }
-    this.secure = (await run([binary, '--help'])).includes('server.tls_cert')
     this.#authority = await Authority.create(folder)
-    this.#pages = await startPages({ host: '::', port: 443, name: 'pages.test', tls: this.secure ? await this.#tls('pages.test') : null })
+    this.#pages = await startPages({ host: '::', port: 443, name: 'pages.test', tls: await this.#tls('pages.test') })
     this.#others.push(this.#pages)
   }
 
@@ -126,13 +125,20 @@ export class Internet {
     if (inside) await this.#map(space, host, inside)
     else await this.plug(space, 'eth0', host)
     const { cert, key } = await this.#authority.issue(nameOf(name))
-    const url = this.secure ? `https://${nameOf(name)}` : `http://${nameOf(name)}:443`
+    const url = `https://${nameOf(name)}`
     const logFile = path.join(this.#outDir, `server-${name}.log`)
     const running = await launch({
       enter: space.enter,
       file: binary,
       args: [],
-      env: { PORT: String(inside ?? PORT), SKILLSAGE_RELAY_MODE: mode, ...env, ...(this.secure && { SKILLSAGE_SERVER_TLS_CERT: cert, SKILLSAGE_SERVER_TLS_KEY: key }) },
+      env: {
+        PORT: String(inside ?? PORT),
+        SKILLSAGE_RELAY_MODE: mode,
+        SKILLSAGE_SERVER_TLS_CERT: cert,
+        SKILLSAGE_SERVER_TLS_KEY: key,
+        SKILLSAGE_TURN_HOST: nameOf(name),
+        ...env
+      },
       logFile,
       ready: () => this.#answers(`${url}/healthz`),
       make: 'make build'
@@ -164,7 +170,6 @@ table ip mapping {
 
   #answers (url) {
     return new Promise((resolve, reject) => {
-      if (!this.secure) { resolve(fetch(url).then(r => r.ok)); return }
       https.get(url, { ca: this.#authority.certificate }, answer => resolve(answer.resume().statusCode === 200)).on('error', reject)
     })
   }

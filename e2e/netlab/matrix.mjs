@@ -28,7 +28,8 @@ const pairs = [
 const modes = [
   { server: 'relay', style: 'stock-hook', title: 'relay, stock page' },
   { server: 'relay', style: 'hook', title: 'relay, hook' },
-  { server: 'p2p', style: 'stock-hook', title: 'p2p, stock page' }
+  { server: 'p2p', style: 'stock-hook', title: 'p2p, stock page' },
+  { server: 'p2p', style: 'hook', title: 'p2p, hook' }
 ]
 
 export const rows = pairs.map(([recruiter, candidate, server]) => ({
@@ -52,18 +53,18 @@ export function cells ({ row = '', column = '' } = {}) {
     columns.filter(c => inColumn.test(c.title) && (!r.server || required(c))).map(c => ({ row: r, column: c })))
 }
 
-// Every way to the server once, with the client that has the least help; the hook and the other browser where most depends on them.
-export const quickCells = [
-  ['cone + symmetric', 'relay, stock page, chromium'],
-  ['udp-blocked + udp-blocked', 'relay, stock page, chromium'],
-  ['udp-blocked + udp-blocked', 'relay, stock page, firefox'],
-  ['proxy-only + open', 'relay, stock page, chromium'],
-  ['tcp443-only + ipv6-only', 'relay, hook, chromium']
-].map(([row, column]) => ({ row: rowOf(row), column: columns.find(({ title }) => title === column) }))
-
-function rowOf (title) {
-  return { title, profiles: title.split(' + ') }
+// Every way to the server once, with the page that has the least help; the hook, and Firefox where there is no UDP.
+const quick = {
+  'cone + symmetric': ['relay, stock page, chromium'],
+  'udp-blocked + udp-blocked': ['relay, stock page, chromium', 'relay, stock page, firefox'],
+  'open + proxy-only': ['relay, stock page, chromium'],
+  'tcp443-only + ipv6-only': ['relay, hook, chromium']
 }
+
+const titled = (list, title) => list.find(one => one.title === title)
+
+export const quickCells = Object.entries(quick).flatMap(([row, inColumns]) =>
+  inColumns.map(column => ({ row: titled(rows, row), column: titled(columns, column) })))
 
 // needsDevices says whether a row's lines are made of TAP devices.
 export const needsDevices = row => row.profiles.some(name => profiles[name].wire)

@@ -168,10 +168,10 @@ export class Site {
       env: { HOME: home },
       profile,
       port: FIREFOX_PORT + this.#number,
-      args: this.#net.secure ? host ? [`--proxy-server=http://${host}:${port}`] : [] : ['--unsafely-treat-insecure-origin-as-secure=http://pages.test:443', ...host ? [`--proxy-server=http://${host}:${port}`] : []],
+      args: host ? [`--proxy-server=http://${host}:${port}`] : [],
       prefs: host
         ? { 'network.proxy.type': 1, 'network.proxy.http': host, 'network.proxy.http_port': port, 'network.proxy.ssl': host, 'network.proxy.ssl_port': port }
-        : { 'media.devices.insecure.enabled': true, 'media.getusermedia.insecure.enabled': true }
+        : {}
     }
   }
 
@@ -200,7 +200,7 @@ export class Site {
 
   async close () {
     await this.browsers?.stop()
-    this.#proxy?.kill()
+    this.#proxy?.kill('SIGKILL') // asked politely it waits for its connections
     await this.#wire?.stop()
     for (const space of [this.client, this.#router]) await space?.remove()
   }
