@@ -88,17 +88,17 @@ async function playAll (net, chosen) {
       const name = row.profiles.join('-')
       const hold = async () => play({ ...column, name, server: await net.server(serverOf(cell)), pages: net.pages, sites: opened.sites, keep: flags.keep })
       let result = skipped ? { skipped } : await hold()
-      if (result.error && required(column)) {
+      if (result.error && required(cell)) {
         // Browsers on a machine that starves them stand still for seconds. What fails twice is a fault; what failed once
         // is printed, never hidden.
         const again = result.error
         result = { ...await hold(), again }
       }
       results.push({ cell, result })
-      const bad = result.error && required(column)
+      const bad = result.error && required(cell)
       if (bad) failed++
-      say({ type: 'cell', row: row.title, column: column.title, required: required(column), ...result },
-        `${bad ? 'FAILED  ' : 'ok      '} ${row.title}: ${column.title}: ${inWords(result, column)}${bad ? ` ${result.error} (${result.folder})` : result.again ? ` (the first time: ${result.again})` : ''}`)
+      say({ type: 'cell', row: row.title, column: column.title, required: required(cell), ...result },
+        `${bad ? 'FAILED  ' : 'ok      '} ${row.title}: ${column.title}: ${inWords(result, cell)}${bad ? ` ${result.error} (${result.folder})` : result.again ? ` (the first time: ${result.again})` : ''}`)
     }
     await inTime(opened?.close())
   }
