@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { binaries, Browsers } from '../harness/browsers.mjs'
 import { startWire } from '../harness/impair.mjs'
 import { until } from '../harness/until.mjs'
-import { address, connect, core, dnsHost, folder, whole } from './internet.mjs'
-import { Space } from './space.mjs'
+import { address, connect, core, dnsHost, whole } from './internet.mjs'
+import { folder, Space } from './space.mjs'
 
 const PROXY_PORT = 8888
 const FIREFOX_PORT = 30_000 // and the site's number: Firefox and gate.mjs need the same one, free in both namespaces
