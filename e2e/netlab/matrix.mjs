@@ -60,7 +60,9 @@ const quick = {
   'cone + symmetric': ['relay, stock page, chromium'],
   'udp-blocked + udp-blocked': ['relay, stock page, chromium', 'relay, stock page, firefox'],
   'open + proxy-only': ['relay, stock page, chromium'],
-  'tcp443-only + ipv6-only': ['relay, hook, chromium']
+  'tcp443-only + ipv6-only': ['relay, hook, chromium'],
+  'tls-only + tls-only': ['relay, hook, firefox'],
+  'cone + udp-blocked, server mapped': ['relay, stock page, chromium']
 }
 
 const titled = (list, title) => list.find(one => one.title === title)
