@@ -103,7 +103,7 @@ func TestACallIsRecorded(t *testing.T) {
 	if f := files["candidate-1-screen-1.webm"]; f.Participant != "c" || f.Kind != manifest.Screen || f.Duration < 0.5 || f.Duration > 3 {
 		t.Errorf("the screen is %+v", f)
 	}
-	if stats := r.Stats(); stats.Started != 1 || stats.Finished != 1 || stats.Failed != 0 || stats.Active != 0 || stats.Bytes < 50_000 || stats.Frames < 200 {
+	if stats := r.Stats(); stats.Started != 1 || stats.Finished != 1 || stats.Failed != 0 || stats.Active != 0 || stats.Bytes < 50_000 || stats.Frames < 200 || stats.Syncs < 8 || stats.SyncTime <= 0 {
 		t.Errorf("counted: %+v", stats)
 	}
 }

@@ -125,6 +125,11 @@ type counters struct {
 	active                                     atomic.Int64
 }
 
+func (c *counters) synced(took time.Duration) {
+	c.syncs.Add(1)
+	c.syncTime.Add(int64(took))
+}
+
 // New begins to record what there is to record, and finishes recordings that a crash has left in the store.
 func New(opts Options) (*Recorder, error) {
 	opts.setDefaults()
