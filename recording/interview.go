@@ -163,7 +163,7 @@ func (iv *interview) leave(id string, now time.Time) {
 func (iv *interview) said(id, event string, payload []byte, now time.Time) {
 	iv.mu.Lock()
 	defer iv.mu.Unlock()
-	if iv.wish == nil || iv.wish.end != nil || !iv.hearsLocked(id) {
+	if iv.wish == nil || !iv.wish.begun || iv.wish.end != nil || !iv.hearsLocked(id) {
 		return
 	}
 	if iv.waiting+len(payload) > maxSaidWaiting {
@@ -686,7 +686,7 @@ func (iv *interview) begin(now time.Time) {
 	iv.mu.Lock()
 	defer iv.mu.Unlock()
 	w := iv.wish
-	if w == nil || w.end != nil {
+	if w == nil || w.end != nil || len(iv.queue) > 0 { // with who came or went before
 		return
 	}
 	media := false
@@ -725,12 +725,22 @@ func (iv *interview) newSessionLocked(w *wish, zero time.Time) *session {
 		s.joined(m.id, m.role, m.joined)
 	}
 	s.begin()
-	s.event(s.zero, manifest.Event{Type: manifest.RecordingStarted, Participant: w.by})
+	e := manifest.Event{Type: manifest.RecordingStarted}
+	e.Participant, e.By = credit(w.by)
+	s.event(s.zero, e)
 	for _, e := range iv.asked {
 		s.event(s.zero, e)
 	}
 	iv.asked = nil
 	return s
+}
+
+// credit is whom an event says that something was done by: a participant, or else the operator's side.
+func credit(by string) (participant, operator string) {
+	if by == API || by == Everyone {
+		return "", API
+	}
+	return by, ""
 }
 
 // openTracks begins to record the sources of those who may be recorded. Where one follows another the last one is.
@@ -739,25 +749,36 @@ func (iv *interview) openTracks(s *session) {
 		sink *sink
 		kind string
 	}
+	var may []*roomTrack
+	for _, t := range iv.tracks {
+		role, agreed := iv.agrees(t.source.Member())
+		if !agreed || t.unusable {
+			continue
+		}
+		if t.sink == nil {
+			t.sink = s.sinkFor(t, role)
+		}
+		if t.sink != nil {
+			may = append(may, t)
+		}
+	}
 	taken := make(map[place]bool)
-	for _, t := range slices.Backward(iv.tracks) {
-		iv.mu.Lock()
-		m := iv.member(t.source.Member())
-		may := m != nil && iv.agreesLocked(m)
-		iv.mu.Unlock()
-		if !may || t.unusable {
-			continue
-		}
-		if t.sink == nil {
-			t.sink = s.sinkFor(t, m.role)
-		}
-		if t.sink == nil {
-			continue
-		}
+	for _, t := range slices.Backward(may) {
 		at := place{t.sink, t.source.Kind()}
 		if t.reader == nil && !taken[at] {
 			s.open(t)
 		}
 		taken[at] = taken[at] || t.reader != nil
 	}
+}
+
+// agrees tells whether somebody may be recorded who is there.
+func (iv *interview) agrees(id string) (role string, agreed bool) {
+	iv.mu.Lock()
+	defer iv.mu.Unlock()
+	m := iv.member(id)
+	if m == nil {
+		return "", false
+	}
+	return m.role, iv.agreesLocked(m)
 }

@@ -47,7 +47,7 @@ type Options struct {
 	// the Recorder.
 	Notify func(room string, status Status)
 	// OnEvent hears of every step of every recording, one at a time, in order for each recording, after it is on disk. A
-	// recording of which the process has died is told of again. What it does holds up the end of other recordings.
+	// recording of which the process has died is told of again. What it does holds up the begin and the end of other recordings.
 	OnEvent func(Event)
 	Logger  *slog.Logger
 }

@@ -432,9 +432,7 @@ func (s *session) finish() {
 	}
 	s.flushCodes(end.at, true)
 	e := manifest.Event{Type: manifest.RecordingStopped, Reason: end.reason, Detail: end.detail}
-	if end.by != API {
-		e.Participant = end.by
-	}
+	e.Participant, e.By = credit(end.by)
 	s.event(end.at, e)
 	if end.failed() && s.root != nil {
 		_ = s.root.Remove(reserveName) // files can be finished with it
