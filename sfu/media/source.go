@@ -240,6 +240,7 @@ func (s *Source) Stats() SourceStats {
 type outgoing struct {
 	sequence  uint64 // in the numbers of the source
 	timestamp uint32 // likewise
+	source    uint32 // the publisher's
 	marker    bool
 	key       bool // the first packet of a key frame
 	late      bool // older than the last one
@@ -270,7 +271,7 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 	u.out.level, u.out.red = in.headerExtension(u.audioLevel), in.red
 	awaitingKey := false
 	if taps := s.taps.Load(); taps != nil {
-		awaitingKey = taps.copied(l, &u.out, u.port)
+		awaitingKey = taps.copied(l, u)
 	}
 	if u.out.stale {
 		return
@@ -310,6 +311,7 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 		u.mu.Lock()
 		u.report = senderReport{} // of other timestamps
 		u.mu.Unlock()
+		s.tellClocks(u)
 	}
 	if !m.ok {
 		s.counters.padding.Add(1)
@@ -318,7 +320,7 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 	if m.late && l.cache.Seen(m.sequence) {
 		if s.taps.Load() != nil && l.cache.Forgot(m.sequence) {
 			u.out = outgoing{
-				sequence: m.sequence, timestamp: m.timestamp, marker: in.marker, late: true, stale: true,
+				sequence: m.sequence, timestamp: m.timestamp, source: in.timestamp, marker: in.marker, late: true, stale: true,
 				format: f, payload: in.payload, arrival: now,
 			}
 			return l
@@ -357,7 +359,7 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 		s.survey(now)
 	}
 	u.out = outgoing{
-		sequence: m.sequence, timestamp: m.timestamp, marker: in.marker, key: d.key, late: m.late, restarts: restarts,
+		sequence: m.sequence, timestamp: m.timestamp, source: in.timestamp, marker: in.marker, key: d.key, late: m.late, restarts: restarts,
 		frame: *d, serial: s.admitted, format: f, payload: in.payload, arrival: now,
 		delay: s.repairs.playoutDelay(),
 	}
@@ -388,7 +390,7 @@ func (s *Source) goLive(u *Upstream, l *layer, in *packet, key bool, now int64) 
 	report := u.report
 	u.mu.Unlock()
 	l.mapper.follow(in.sequence, in.timestamp, u.clockRate(), now, report)
-	s.tellClocks(l, u)
+	s.tellClocks(u)
 	return true
 }
 
@@ -441,7 +443,7 @@ func (s *Source) reported(u *Upstream, due bool) {
 		r := u.report
 		u.mu.Unlock()
 		l.mapper.reported(r.instant, u.clockRate())
-		s.tellClocks(l, u)
+		s.tellClocks(u)
 	}
 	s.mu.Unlock()
 	if live && due {

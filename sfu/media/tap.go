@@ -181,28 +181,10 @@ func (s *Source) Tap(opts TapOptions) (*TapReader, error) {
 func (t *TapReader) Next(ctx context.Context) (TapEvent, error) {
 	t.done()
 	for {
-		if event, ok := t.ready(); ok {
-			return event, nil
-		}
-		arrived, state := t.queue.take(t.arrived[:0])
-		t.arrived = arrived
-		if state.closed {
-			return TapEvent{}, ErrTapClosed
-		}
-		t.pressed, t.ended = state.pressed, state.ended
-		for _, r := range arrived {
-			t.intake(r)
-		}
-		if len(arrived) > 0 {
-			continue
-		}
 		now := monotonic()
-		event, ok, again := t.overdue(now)
-		if ok {
-			return event, nil
-		}
-		if state.ended && len(t.pending) == 0 {
-			return TapEvent{}, io.EOF
+		event, again, err := t.step(now)
+		if err != nil || event.Kind != 0 {
+			return event, err
 		}
 		if again != 0 {
 			t.timer.Reset(time.Duration(max(again-now, int64(time.Millisecond))))
@@ -215,6 +197,37 @@ func (t *TapReader) Next(ctx context.Context) (TapEvent, error) {
 			return TapEvent{}, ctx.Err()
 		}
 		t.timer.Stop()
+	}
+}
+
+// step is the next event; of kind 0 if there is none. Then again is when to look again;
+// 0: not before something new has come.
+func (t *TapReader) step(now int64) (event TapEvent, again int64, err error) {
+	for {
+		if event, ok := t.ready(); ok {
+			return event, 0, nil
+		}
+		arrived, state := t.queue.take(t.arrived[:0])
+		t.arrived = arrived
+		if state.closed {
+			return TapEvent{}, 0, ErrTapClosed
+		}
+		t.pressed, t.ended = state.pressed, state.ended
+		for _, r := range arrived {
+			t.intake(r)
+		}
+		if len(arrived) > 0 {
+			continue
+		}
+		event, ok, again := t.overdue(now)
+		switch {
+		case ok:
+			return event, 0, nil
+		case t.ended && len(t.pending) == 0:
+			return TapEvent{}, 0, io.EOF
+		case again == 0 || again > now:
+			return TapEvent{}, again, nil
+		}
 	}
 }
 
@@ -269,7 +282,7 @@ func (s *Source) attachTap(t *TapReader) error {
 	streams := *s.active.streams.Load()
 	for _, l := range s.order {
 		if l.live && l.index < len(streams) {
-			s.tellClock(t, l, streams[l.index])
+			t.tellClock(streams[l.index])
 		}
 	}
 	return nil
@@ -283,6 +296,14 @@ func (s *Source) detachTap(t *TapReader) {
 		return
 	}
 	s.setTaps(&taps{readers: slices.DeleteFunc(slices.Clone(now.readers), func(other *TapReader) bool { return other == t })})
+}
+
+// longestWait is how long a missing packet is of use to any of them; 0: to none.
+func (t *taps) longestWait() int64 {
+	if t == nil {
+		return 0
+	}
+	return t.wait
 }
 
 // setTaps is what attachTap and detachTap have in common. s.mu is held.
@@ -315,10 +336,10 @@ func (s *Source) End() {
 
 // copied gives a packet that is being delivered to the taps and reports whether
 // one of them waits for a key frame of this layer.
-func (t *taps) copied(l *layer, out *outgoing, port *Port) (awaitingKey bool) {
-	clock := port.shared.Load()
+func (t *taps) copied(l *layer, u *Upstream) (awaitingKey bool) {
+	clock := u.port.shared.Load()
 	for _, reader := range t.readers {
-		wakes, waits := reader.queue.packet(l, out, clock)
+		wakes, waits := reader.queue.packet(l, u, &u.out, clock)
 		if wakes {
 			reader.poke()
 		}
@@ -328,25 +349,27 @@ func (t *taps) copied(l *layer, out *outgoing, port *Port) (awaitingKey bool) {
 }
 
 // tellClocks tells all taps what a stream's last sender report says. s.mu is held.
-func (s *Source) tellClocks(l *layer, u *Upstream) {
+func (s *Source) tellClocks(u *Upstream) {
 	now := s.taps.Load()
 	if now == nil {
 		return
 	}
 	for _, t := range now.readers {
-		s.tellClock(t, l, u)
+		t.tellClock(u)
 	}
 }
 
-func (s *Source) tellClock(t *TapReader, l *layer, u *Upstream) {
+func (t *TapReader) tellClock(u *Upstream) {
 	u.mu.Lock()
 	report := u.report
 	u.mu.Unlock()
 	clock := u.port.shared.Load()
-	if !report.received || clock == nil || clock.setting != report.clockAge {
+	if !report.received {
+		clock = nil
+	} else if clock == nil || clock.setting != report.clockAge {
 		return
 	}
-	if t.queue.report(l, l.mapper.clock, clock) {
+	if t.queue.report(u, report.instant, clock) {
 		t.poke()
 	}
 }

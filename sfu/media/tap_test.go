@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 )
 
 // tapped is a source with a tap, whose packets come by hand.
@@ -113,5 +112,4 @@ func TestTapHandsOutInOrder(t *testing.T) {
 	if _, err := d.source.Tap(TapOptions{}); err != ErrTapEnded {
 		t.Errorf("a tap of what has ended: %v", err)
 	}
-	_ = rtp.Header{}
 }

@@ -33,9 +33,7 @@ type tapOrder struct {
 	expected uint64       // number to be handed out next
 	sequence uint64       // last number of an event; it leaves padding out
 
-	clock    tapClock
-	heldFrom int64 // when the first packet came that waits for a report; 0: none did yet
-	running  bool  // none does any more
+	clock tapClock
 
 	format     *format
 	codec      Codec
@@ -53,8 +51,11 @@ type tapSegment struct {
 	from  uint64 // which has this one in the tap
 	shift int64  // added to the layer's unwrapped timestamps
 
-	timestamp int64 // the last one of the layer, unwrapped
-	arrival   int64 // and when it came
+	// Of the last packet.
+	timestamp int64 // of the layer, unwrapped
+	source    uint32
+	stream    *Upstream
+	arrival   int64
 }
 
 // tapHole are numbers that were missing when a later one came.
@@ -71,7 +72,7 @@ func (o *tapOrder) init(t *TapReader) {
 
 // intake takes a record, in order of arrival.
 func (o *tapOrder) intake(r *tapRecord) {
-	if r.line.rate != 0 {
+	if r.report {
 		o.clock.report(r)
 		o.reader.queue.release(r)
 		return
@@ -96,10 +97,8 @@ func (o *tapOrder) intake(r *tapRecord) {
 	if r.late {
 		o.insert(r)
 	} else {
-		s.timestamp, s.arrival = unwrapped, r.arrival
-		if len(r.payload) > 0 {
-			o.clock.arrived(ticksToNs(r.unwrapped, clockRate), r.arrival)
-		}
+		s.timestamp, s.source, s.stream, s.arrival = unwrapped, r.source, r.stream, r.arrival
+		o.clock.arrived(r, ticksToNs(r.unwrapped, clockRate))
 		if r.number > o.highest+1 {
 			hole := tapHole{to: r.number - 1, since: r.arrival}
 			if r.overrun {
@@ -111,9 +110,6 @@ func (o *tapOrder) intake(r *tapRecord) {
 		o.highest = r.number
 		o.pending = append(o.pending, r)
 		o.last = max(o.last, r.arrival)
-		if o.heldFrom == 0 {
-			o.heldFrom = r.arrival
-		}
 	}
 	if r.restarts || r.overrun {
 		for i := range o.holes {
@@ -128,11 +124,9 @@ func (o *tapOrder) begin(r *tapRecord, clockRate uint32) {
 	if n := len(o.segments); n > 0 {
 		last := &o.segments[n-1]
 		passed := elapsedTicks(r.arrival-last.arrival, clockRate)
-		from, to := o.clock.lines[last.layer.index], o.clock.lines[r.layer.index]
-		to.follow(r.clock)
-		from.follow(r.clock)
+		from, to := o.clock.of(last.stream).line, o.clock.line(r)
 		if from.known() && to.known() {
-			passed = capturedTicks(to.capture(r.timestamp)-from.capture(uint32(last.timestamp)), passed, clockRate)
+			passed = capturedTicks(to.capture(r.source)-from.capture(last.source), passed, clockRate)
 		}
 		next.shift = last.timestamp + last.shift + int64(passed) - next.timestamp
 	}
@@ -209,12 +203,11 @@ func (o *tapOrder) next(r *tapRecord) {
 	o.pending = slices.Delete(o.pending, 0, 1)
 }
 
-// holds tells whether the first packets wait for a sender report.
+// holds tells whether the first packets of a stream wait for a sender report.
 func (o *tapOrder) holds(r *tapRecord) bool {
-	if !o.running {
-		o.running = o.clock.knows(r) || o.ended || o.pressed
-	}
-	return !o.running
+	s := o.clock.of(r.stream)
+	s.waived = s.waived || s.line.known() || o.ended || o.pressed
+	return !s.waived
 }
 
 // packet hands a packet out, or what is to be said before.
@@ -285,12 +278,10 @@ func (o *tapOrder) overdue(now int64) (event TapEvent, ok bool, again int64) {
 	}
 	first := o.pending[0]
 	if first.number == o.expected { // it is held back
-		if again = o.heldFrom + tapHold; now < again {
-			return TapEvent{}, false, again
-		}
-		o.running = true
-		event, ok = o.ready()
-		return event, ok, now
+		s := o.clock.of(first.stream)
+		again = s.since + tapHold
+		s.waived = now >= again
+		return TapEvent{}, false, again
 	}
 	o.forgetHoles()
 	hole := &o.holes[0]

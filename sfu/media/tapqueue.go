@@ -52,12 +52,15 @@ type tapRecord struct {
 	layer    *layer
 	sequence uint64 // the layer's
 	arrival  int64
+	stream   *Upstream
 	clock    *sharedClock // as known then; nil: not at all
-	line     instant      // of a report; rate 0: it is a packet
+	line     instant      // of a report, in the stream's timestamps
 	format   *format
 	payload  []byte // empty: the number turned out to be padding
 
 	timestamp uint32 // the layer's
+	source    uint32 // the stream's
+	report    bool   // it is no packet
 	level     int8   // -1: not known
 	marker    bool
 	key       bool
@@ -84,7 +87,7 @@ func (q *tapQueue) init(kind webrtc.RTPCodecType, buffer int) {
 // packet copies a packet, if its layer is the one that the tap reads. wakes: the reader
 // waits for it; awaitingKey: it would like to go on with this layer, but this is
 // no key frame.
-func (q *tapQueue) packet(l *layer, out *outgoing, clock *sharedClock) (wakes, awaitingKey bool) {
+func (q *tapQueue) packet(l *layer, u *Upstream, out *outgoing, clock *sharedClock) (wakes, awaitingKey bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || q.ended {
@@ -112,7 +115,8 @@ func (q *tapQueue) packet(l *layer, out *outgoing, clock *sharedClock) (wakes, a
 	if begins {
 		q.layer = l
 	}
-	r.layer, r.sequence, r.timestamp, r.arrival = l, out.sequence, out.timestamp, out.arrival
+	r.layer, r.stream, r.sequence, r.arrival = l, u, out.sequence, out.arrival
+	r.timestamp, r.source = out.timestamp, out.source
 	r.format, r.clock = out.format, clock
 	r.marker, r.key, r.begins, r.restarts = out.marker, out.key, begins, out.restarts
 	r.overrun, q.overrun = q.overrun, false
@@ -124,18 +128,19 @@ func (q *tapQueue) packet(l *layer, out *outgoing, clock *sharedClock) (wakes, a
 	return q.wakes(), false
 }
 
-// report notes what a sender report says of a layer.
-func (q *tapQueue) report(l *layer, line instant, clock *sharedClock) (wakes bool) {
+// report notes what a sender report says of a stream, or, without a clock, that the earlier
+// ones hold no longer.
+func (q *tapQueue) report(u *Upstream, line instant, clock *sharedClock) (wakes bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.ended || line.rate == 0 {
+	if q.closed || q.ended {
 		return false
 	}
 	r := q.record(0)
 	if r == nil { // the next one will do
 		return false
 	}
-	r.layer, r.line, r.clock = l, line, clock
+	r.report, r.stream, r.line, r.clock = true, u, line, clock
 	return q.wakes()
 }
 
