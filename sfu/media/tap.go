@@ -139,7 +139,7 @@ type TapReader struct {
 	source *Source
 	kind   webrtc.RTPCodecType
 	wait   int64
-	wake   chan struct{} // holds one token
+	wake   chan struct{} // holds one token; for nobody but the reading goroutine
 
 	queue tapQueue // locks itself
 	timer *time.Timer
@@ -212,7 +212,7 @@ func (t *TapReader) step(now int64) (event TapEvent, again int64, err error) {
 		if state.closed {
 			return TapEvent{}, 0, ErrTapClosed
 		}
-		t.pressed, t.ended = state.pressed, state.ended
+		t.queueState = state
 		for _, r := range arrived {
 			t.intake(r)
 		}

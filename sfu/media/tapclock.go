@@ -62,7 +62,7 @@ const (
 	tapSlew      = 20            // a correction of the capture time takes this times as long as it is big
 	tapSlewBack  = 2             // one of more than tapStep, backwards
 	tapStep      = int64(1e9)    // one of more than that, forwards, is made at once
-	tapCorrected = int64(5e6)    // what is left of a correction that does not matter
+	tapCorrected = int64(20e6)   // what is left of a correction that does not matter
 	tapStreams   = 2 * maxLayers // whose clocks are remembered
 )
 

@@ -21,11 +21,11 @@ const (
 type tapOrder struct {
 	reader *TapReader
 
+	queueState
+
 	arrived []*tapRecord // scratch
 	pending []*tapRecord // to be handed out, by number
 	held    *tapRecord   // its payload is with the consumer
-	pressed bool         // memory becomes short
-	ended   bool         // nothing more will come
 
 	segments []tapSegment // some of whose numbers are not handed out, the last one always
 	holes    []tapHole    // by number
@@ -300,7 +300,7 @@ func (o *tapOrder) overdue(now int64) (event TapEvent, ok bool, again int64) {
 // silent tells when nothing has come for so long that the source is muted.
 func (o *tapOrder) silent(now int64) (event TapEvent, ok bool, again int64) {
 	source := o.reader.source
-	if o.sequence == 0 || o.muted || o.ended || source.limits == &screenKeyLimits {
+	if o.sequence == 0 || o.muted || o.ended || o.overrun || source.limits == &screenKeyLimits {
 		return TapEvent{}, false, 0
 	}
 	if again = o.last + tapSilence; now < again {

@@ -190,7 +190,10 @@ func (q *tapQueue) wakes() bool {
 
 // queueState is what a reader has to know of its queue.
 type queueState struct {
-	pressed, ended, closed bool
+	pressed bool // memory becomes short
+	overrun bool // something that came last was left out
+	ended   bool
+	closed  bool
 }
 
 // take appends the records that have come since the last call to dst. If there are
@@ -210,7 +213,7 @@ func (q *tapQueue) take(dst []*tapRecord) ([]*tapRecord, queueState) {
 		q.chunks = slices.Delete(q.chunks, 0, n-1)
 	}
 	q.waiting = len(dst) == 0
-	return dst, queueState{pressed: (q.made-len(q.free))*4 > q.most*3, ended: q.ended, closed: q.closed}
+	return dst, queueState{pressed: (q.made-len(q.free))*4 > q.most*3, overrun: q.overrun, ended: q.ended, closed: q.closed}
 }
 
 // release gives a record back that take has returned.
