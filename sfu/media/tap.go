@@ -115,7 +115,7 @@ type TapEvent struct {
 	// instant at which it would have arrived with the least delay, and it is right in relation
 	// to the other sources of the same publisher, since all are moved by the same. It never goes
 	// back by more than Timestamp does: corrections are made slowly. Of TapMuted it is when that began; of the other
-	// kinds that of the last packet.
+	// kinds that of the last packet, zero before the first.
 	Captured time.Time
 	// Exact: Captured follows from a sender report of the publisher. False: it is
 	// guessed from arrivals, or still on its way from such a guess.
