@@ -13,9 +13,10 @@ import (
 const (
 	tapWait     = 3 * time.Second // default of TapOptions.Wait
 	maxTapWait  = 10 * time.Second
-	maxTaps     = 8       // of one source
-	videoBuffer = 4 << 20 // defaults of TapOptions.Buffer: 3 s of 8 Mbit/s with what belongs to each packet,
-	audioBuffer = 1 << 19 // and more than that of a voice
+	maxTaps     = 8           // of one source
+	tapPace     = int64(50e6) // packets are taken together that come within
+	videoBuffer = 4 << 20     // defaults of TapOptions.Buffer: 3 s of 8 Mbit/s with what belongs to each packet,
+	audioBuffer = 1 << 19     // and more than that of a voice
 )
 
 // TapOptions says how a tap is to be read.
@@ -143,6 +144,7 @@ type TapReader struct {
 
 	queue tapQueue // locks itself
 	timer *time.Timer
+	idle  bool // nothing came lately: the next packet is to wake the reader
 
 	tapOrder // owned by the reading goroutine
 }
@@ -186,6 +188,9 @@ func (t *TapReader) Next(ctx context.Context) (TapEvent, error) {
 		if err != nil || event.Kind != 0 {
 			return event, err
 		}
+		if !t.idle { // more will come soon, and nobody has to wake this goroutine for each
+			t.idle, again = true, now+tapPace
+		}
 		if again != 0 {
 			t.timer.Reset(time.Duration(max(again-now, int64(time.Millisecond))))
 		}
@@ -207,8 +212,8 @@ func (t *TapReader) step(now int64) (event TapEvent, again int64, err error) {
 		if event, ok := t.ready(); ok {
 			return event, 0, nil
 		}
-		arrived, state := t.queue.take(t.arrived[:0])
-		t.arrived = arrived
+		arrived, state := t.queue.take(t.arrived[:0], t.given, t.idle)
+		t.arrived, t.given = arrived, t.given[:0]
 		if state.closed {
 			return TapEvent{}, 0, ErrTapClosed
 		}
@@ -217,6 +222,7 @@ func (t *TapReader) step(now int64) (event TapEvent, again int64, err error) {
 			t.intake(r)
 		}
 		if len(arrived) > 0 {
+			t.idle = false
 			continue
 		}
 		event, ok, again := t.overdue(now)
