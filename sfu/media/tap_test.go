@@ -494,7 +494,7 @@ func TestTapTakesCopiesOutOfRED(t *testing.T) {
 	send := func(n uint16, payload []byte) {
 		port.received(rtpBytes(t, rtp.Header{PayloadType: 63, SSRC: 1000, SequenceNumber: n, Timestamp: uint32(n) * 960}, n, 0x80|20, payload), to)
 	}
-	two := []byte{redMore | 111, 1920 >> 6, 1920<<2&0xff | 0, 2, redMore | 111, 960 >> 6, 960<<2&0xff | 0, 3, 111}
+	two := []byte{redMore | 111, 1920 >> 6, 1920 << 2 & 0xff, 2, redMore | 111, 960 >> 6, 960 << 2 & 0xff, 3, 111}
 	send(1, redPayload(111, []byte("00"), []byte("11")))
 	send(2, redPayload(111, []byte("11"), []byte("22")))
 	send(5, slices.Concat(two, []byte("33"), []byte("444"), []byte("55"))) // 3 and 4 are missing
