@@ -14,7 +14,7 @@ import (
 
 const (
 	journalInterval = time.Second // between two writes
-	maxUnwritten    = 4 << 20     // bytes of events that wait for the disk
+	maxUnwritten    = 4 << 20     // bytes of what others said that wait for the disk; of all events twice as much
 )
 
 // A full disk must not keep the manifest from being finished: reserveName is a file that is given up then.
@@ -54,10 +54,10 @@ func newJournal(s *session, declined bool) *journal {
 func (j *journal) append(e *manifest.Event) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.lines.Len() > maxUnwritten {
+	before := j.lines.Len()
+	if before > 2*maxUnwritten || before > maxUnwritten && e.Data != nil {
 		return false
 	}
-	before := j.lines.Len()
 	if err := manifest.EncodeEvent(&j.lines, e); err != nil {
 		j.lines.Truncate(before)
 		return false
@@ -151,9 +151,9 @@ func (j *journal) fail(err error) {
 // begin makes the folder.
 func (j *journal) begin() bool {
 	s, r := j.session, j.recorder
-	folder, err := r.opts.Store.Create(s.iv.room, s.zero)
+	folder, release, err := r.opts.Store.CreateLocked(s.iv.room, s.zero)
 	if err == nil {
-		j.folder = folder
+		j.folder, j.release = folder, release
 		err = j.open()
 	}
 	if err != nil {
@@ -171,14 +171,11 @@ func (j *journal) begin() bool {
 	if !j.declined {
 		r.tell(Event{Type: EventStarted, At: s.zero, Interview: s.iv.room, Recording: folder.ID(), Folder: folder, Manifest: j.first})
 	}
-	s.iv.post(func() { s.ready(folder.ID()) })
+	s.iv.post(func() { s.ready(folder.ID(), j.root) })
 	return true
 }
 
 func (j *journal) open() (err error) {
-	if j.release, err = j.folder.Lock(); err != nil {
-		return err
-	}
 	if j.root, err = j.folder.Root(); err != nil {
 		return err
 	}
@@ -216,7 +213,10 @@ func (j *journal) write(lines []byte) error {
 	if err != nil {
 		return err
 	}
-	return j.events.Sync()
+	start := time.Now()
+	err = j.events.Sync()
+	j.recorder.count.synced(time.Since(start))
+	return err
 }
 
 // end writes the last manifest.

@@ -13,9 +13,10 @@ import (
 const (
 	tapWait     = 3 * time.Second // default of TapOptions.Wait
 	maxTapWait  = 10 * time.Second
-	maxTaps     = 8       // of one source
-	videoBuffer = 4 << 20 // defaults of TapOptions.Buffer: 3 s of 8 Mbit/s with what belongs to each packet,
-	audioBuffer = 1 << 19 // and more than that of a voice
+	maxTaps     = 8           // of one source
+	tapPace     = int64(50e6) // packets are taken together that come within
+	videoBuffer = 4 << 20     // defaults of TapOptions.Buffer: 3 s of 8 Mbit/s with what belongs to each packet,
+	audioBuffer = 1 << 19     // and more than that of a voice
 )
 
 // TapOptions says how a tap is to be read.
@@ -115,7 +116,7 @@ type TapEvent struct {
 	// instant at which it would have arrived with the least delay, and it is right in relation
 	// to the other sources of the same publisher, since all are moved by the same. It never goes
 	// back by more than Timestamp does: corrections are made slowly. Of TapMuted it is when that began; of the other
-	// kinds that of the last packet.
+	// kinds that of the last packet, zero before the first.
 	Captured time.Time
 	// Exact: Captured follows from a sender report of the publisher. False: it is
 	// guessed from arrivals, or still on its way from such a guess.
@@ -139,10 +140,11 @@ type TapReader struct {
 	source *Source
 	kind   webrtc.RTPCodecType
 	wait   int64
-	wake   chan struct{} // holds one token
+	wake   chan struct{} // holds one token; for nobody but the reading goroutine
 
 	queue tapQueue // locks itself
 	timer *time.Timer
+	idle  bool // nothing came lately: the next packet is to wake the reader
 
 	tapOrder // owned by the reading goroutine
 }
@@ -186,6 +188,9 @@ func (t *TapReader) Next(ctx context.Context) (TapEvent, error) {
 		if err != nil || event.Kind != 0 {
 			return event, err
 		}
+		if !t.idle { // more will come soon, and nobody has to wake this goroutine for each
+			t.idle, again = true, now+tapPace
+		}
 		if again != 0 {
 			t.timer.Reset(time.Duration(max(again-now, int64(time.Millisecond))))
 		}
@@ -207,16 +212,17 @@ func (t *TapReader) step(now int64) (event TapEvent, again int64, err error) {
 		if event, ok := t.ready(); ok {
 			return event, 0, nil
 		}
-		arrived, state := t.queue.take(t.arrived[:0])
-		t.arrived = arrived
+		arrived, state := t.queue.take(t.arrived[:0], t.given, t.idle)
+		t.arrived, t.given = arrived, t.given[:0]
 		if state.closed {
 			return TapEvent{}, 0, ErrTapClosed
 		}
-		t.pressed, t.ended = state.pressed, state.ended
+		t.queueState = state
 		for _, r := range arrived {
 			t.intake(r)
 		}
 		if len(arrived) > 0 {
+			t.idle = false
 			continue
 		}
 		event, ok, again := t.overdue(now)
@@ -338,6 +344,9 @@ func (s *Source) End() {
 // one of them waits for a key frame of this layer.
 func (t *taps) copied(l *layer, u *Upstream) (awaitingKey bool) {
 	clock := u.port.shared.Load()
+	for n := min(u.out.missing, u.out.red.headers-1); n > 0; n-- {
+		t.recovered(l, u, n, clock)
+	}
 	for _, reader := range t.readers {
 		wakes, waits := reader.queue.packet(l, u, &u.out, clock)
 		if wakes {
@@ -346,6 +355,35 @@ func (t *taps) copied(l *layer, u *Upstream) (awaitingKey bool) {
 		awaitingKey = awaitingKey || waits
 	}
 	return awaitingKey
+}
+
+// recovered gives the taps the packet that came n before one that repeats it, because it is
+// missing.
+func (t *taps) recovered(l *layer, u *Upstream, n int, clock *sharedClock) {
+	payload, earlier := u.out.red.copyOf(n)
+	out := outgoing{
+		sequence: u.out.sequence - uint64(n), timestamp: u.out.timestamp - earlier, source: u.out.source - earlier,
+		format: u.out.format, payload: payload, arrival: u.out.arrival,
+	}
+	if len(payload) == 0 || earlier == 0 || int32(out.timestamp-u.out.before) <= 0 {
+		return
+	}
+	for _, reader := range t.readers {
+		if wakes, _ := reader.queue.packet(l, u, &out, clock); wakes {
+			reader.poke()
+		}
+	}
+}
+
+// missingBefore counts the packets that are missing in front of one, and tells the
+// timestamp of the one before those. None are if that is not known. s.mu is held.
+func (l *layer) missingBefore(sequence uint64) (missing int, timestamp uint32) {
+	for missing := range l.cache.Len() / 2 {
+		if info, ok := l.cache.Info(sequence - uint64(missing) - 1); ok {
+			return missing, info.Timestamp
+		}
+	}
+	return 0, 0
 }
 
 // tellClocks tells all taps what a stream's last sender report says. s.mu is held.

@@ -58,11 +58,11 @@ func (p *Publisher) observe(port *Port, offset int64, setting int, now int64) {
 
 const (
 	tapHold      = int64(3e9)    // how long the first packets of a stream wait for its sender report
-	tapFarOff    = int64(5e9)    // of a capture time from the arrival: the reports can't be true
+	tapFarOff    = int64(10e9)   // of a capture time from the arrival: that can't be true
 	tapSlew      = 20            // a correction of the capture time takes this times as long as it is big
 	tapSlewBack  = 2             // one of more than tapStep, backwards
 	tapStep      = int64(1e9)    // one of more than that, forwards, is made at once
-	tapCorrected = int64(5e6)    // what is left of a correction that does not matter
+	tapCorrected = int64(20e6)   // what is left of a correction that does not matter
 	tapStreams   = 2 * maxLayers // whose clocks are remembered
 )
 
@@ -177,6 +177,14 @@ func (c *tapClock) at(r *tapRecord, media int64) (capture int64, exact bool) {
 	if c.began {
 		c.correct(&by, r.source, says, media)
 	}
+	back := c.began && media < c.media // an encoder that reorders pictures
+	if off := says + c.skew - ntpEpoch - r.arrival; !r.late && abs(off) > tapFarOff {
+		c.skew -= off
+		back = false
+	}
+	if c.began && !back {
+		c.skew = max(c.skew, c.capture-says)
+	}
 	c.began = true
 	c.by, c.media, c.capture = by, media, says+c.skew
 	c.exact = by.line.known() && abs(c.skew) < tapCorrected
@@ -192,9 +200,7 @@ func (c *tapClock) correct(by *tapBasis, timestamp uint32, says, media int64) {
 		if *by != c.by {
 			c.skew += c.by.capture(timestamp, media) - says
 		}
-	case by.line.known() && c.by.line.known(): // both are right
-		c.skew = max(c.skew, c.capture-says)
-	default:
+	case !by.line.known() || !c.by.line.known(): // else both are right
 		c.skew = c.capture + passed - says
 	}
 	switch {
@@ -207,5 +213,10 @@ func (c *tapClock) correct(by *tapBasis, timestamp uint32, says, media int64) {
 	}
 }
 
-// tapTime is a time of the server's clock, from ns since 1900.
-func tapTime(ns int64) time.Time { return epoch.Add(time.Duration(ns - ntpEpoch)) }
+// tapTime is a time of the server's clock, from ns since 1900; 0 stands for none.
+func tapTime(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return epoch.Add(time.Duration(ns - ntpEpoch))
+}
