@@ -8,11 +8,11 @@ interface RecordButtonProps {
   onTrouble: (message: string) => void;
 }
 
-/** Starts and stops the recording, where the server lets recruiters do so. */
+/** Starts and stops the recording, where the server records. */
 export function RecordButton({ call, onTrouble }: RecordButtonProps) {
   const { recording, startRecording, stopRecording } = call;
   const [busy, setBusy] = useState(false);
-  if (recording?.mode !== 'on-request') return null;
+  if (!recording) return null;
   const waits = recording.state === 'waiting';
   const runs = waits || recording.state === 'recording';
   const label = waits ? 'Cancel the recording' : runs ? 'Stop the recording' : 'Record the interview';

@@ -20,6 +20,8 @@ export function whyNot({ state, reason, refused }: Recording, ran: boolean, self
       return `${ran ? 'The recording has ended' : 'Nothing is recorded'}, because ${namesOf(refused, selfId, people)} did not agree.`;
     case 'disk':
       return 'The recording has stopped: the server’s disk is full. What was recorded is kept.';
+    case 'limit':
+      return 'The recording has ended: it is as long as a recording may be.';
     case 'shutdown':
       return 'The recording has ended: the server is about to stop. What was recorded is kept.';
     default:

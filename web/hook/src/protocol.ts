@@ -117,7 +117,7 @@ export interface MediaTrouble extends MediaStatus {
 export interface RecordingStatus {
   /** `waiting`: for somebody's consent. */
   state: 'off' | 'waiting' | 'recording' | 'failed';
-  /** `on-request`: a recruiter starts and stops it; `always`: it starts by itself. */
+  /** `on-request`: a recruiter starts it; `always`: it starts by itself. A recruiter may stop it in both. */
   mode: 'on-request' | 'always';
   /** What members are asked: nothing, nothing but to take notice, or whether they agree. */
   consent: 'none' | 'notice' | 'required';
@@ -130,8 +130,8 @@ export interface RecordingStatus {
   /** Who does not agree. */
   refused: readonly string[];
   /**
-   * Why it is off or has failed: `requested`, `left`, `disk`, `error`, `shutdown`, `consent`, or a later server's word;
-   * empty otherwise.
+   * Why it is off or has failed: `requested`, `left`, `consent`, `limit`, `disk`, `error`, `shutdown`, or a later
+   * server's word; empty otherwise.
    */
   reason: string;
 }
