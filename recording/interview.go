@@ -49,7 +49,7 @@ type interview struct {
 	tapping *tapping         // nil: none
 	untap   func()           // ends tapping
 	retap   time.Time        // when Media.Tap may be tried again
-	tracks  []*track         // what tapping has shown, in order
+	tracks  []*roomTrack     // what tapping has shown, in order
 	session *session         // the recording that runs; nil: none
 	told    Status           // with which Notify was called last
 	asked   []manifest.Event // consent asked, given and refused before there is a session
@@ -594,14 +594,14 @@ type tapping struct{ iv *interview }
 func (t *tapping) SourceStarted(s Source) {
 	t.iv.post(func() {
 		if t.iv.tapping == t {
-			t.iv.tracks = append(t.iv.tracks, &track{source: s})
+			t.iv.tracks = append(t.iv.tracks, &roomTrack{source: s})
 		}
 	})
 }
 
 func (t *tapping) SourceEnded(s Source) {
 	t.iv.post(func() {
-		i := slices.IndexFunc(t.iv.tracks, func(known *track) bool { return known.source.ID() == s.ID() })
+		i := slices.IndexFunc(t.iv.tracks, func(known *roomTrack) bool { return known.source.ID() == s.ID() })
 		if t.iv.tapping != t || i < 0 {
 			return
 		}
@@ -610,18 +610,20 @@ func (t *tapping) SourceEnded(s Source) {
 	})
 }
 
-// track is one source of the room.
-type track struct {
-	source Source
-	open   bool // it is being recorded
+// roomTrack is one source of the room.
+type roomTrack struct {
+	source   Source
+	sink     *sink   // where the session puts it; nil: not known
+	reader   *reader // that records it; nil: none
+	unusable bool    // for this session
 }
 
-// close ends the recording of a source that has ended.
-func (iv *interview) close(t *track) {
-	if t.open && iv.session != nil {
-		iv.session.close(t)
+// close says that a source has ended.
+func (iv *interview) close(t *roomTrack) {
+	if t.reader != nil {
+		t.reader.ended.Store(true)
+		t.reader = nil
 	}
-	t.open = false
 }
 
 // askConsent notes who publishes, and asks those of them who have to agree.
@@ -682,26 +684,40 @@ func (iv *interview) newSessionLocked(w *wish, zero time.Time) *session {
 	for _, m := range iv.members {
 		s.joined(m.id, m.role, m.joined)
 	}
-	s.event(zero, manifest.Event{Type: manifest.RecordingStarted, Participant: w.by})
+	s.begin()
+	s.event(s.zero, manifest.Event{Type: manifest.RecordingStarted, Participant: w.by})
 	for _, e := range iv.asked {
-		s.event(zero, e)
+		s.event(s.zero, e)
 	}
 	iv.asked = nil
 	return s
 }
 
-// openTracks begins to record the sources of those who may be recorded.
+// openTracks begins to record the sources of those who may be recorded. Where one follows another the last one is.
 func (iv *interview) openTracks(s *session) {
-	for _, t := range iv.tracks {
-		if t.open {
-			continue
-		}
+	type place struct {
+		sink *sink
+		kind string
+	}
+	taken := make(map[place]bool)
+	for _, t := range slices.Backward(iv.tracks) {
 		iv.mu.Lock()
 		m := iv.member(t.source.Member())
 		may := m != nil && iv.agreesLocked(m)
 		iv.mu.Unlock()
-		if may {
-			t.open = s.open(t)
+		if !may || t.unusable {
+			continue
 		}
+		if t.sink == nil {
+			t.sink = s.sinkFor(t, m.role)
+		}
+		if t.sink == nil {
+			continue
+		}
+		at := place{t.sink, t.source.Kind()}
+		if t.reader == nil && !taken[at] {
+			s.open(t)
+		}
+		taken[at] = taken[at] || t.reader != nil
 	}
 }

@@ -151,9 +151,9 @@ func (j *journal) fail(err error) {
 // begin makes the folder.
 func (j *journal) begin() bool {
 	s, r := j.session, j.recorder
-	folder, err := r.opts.Store.Create(s.iv.room, s.zero)
+	folder, release, err := r.opts.Store.CreateLocked(s.iv.room, s.zero)
 	if err == nil {
-		j.folder = folder
+		j.folder, j.release = folder, release
 		err = j.open()
 	}
 	if err != nil {
@@ -171,14 +171,11 @@ func (j *journal) begin() bool {
 	if !j.declined {
 		r.tell(Event{Type: EventStarted, At: s.zero, Interview: s.iv.room, Recording: folder.ID(), Folder: folder, Manifest: j.first})
 	}
-	s.iv.post(func() { s.ready(folder.ID()) })
+	s.iv.post(func() { s.ready(folder.ID(), j.root) })
 	return true
 }
 
 func (j *journal) open() (err error) {
-	if j.release, err = j.folder.Lock(); err != nil {
-		return err
-	}
 	if j.root, err = j.folder.Root(); err != nil {
 		return err
 	}

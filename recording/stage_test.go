@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+
+	"skillsage/sfu/media"
 )
 
 // stage is a relay without connections: the test says who publishes what.
@@ -58,16 +60,17 @@ func (s *stage) publish(room, member, kind string) *stageSource {
 	return source
 }
 
-var sourceIDs atomic.Int64
+var sourceIDs atomic.Uint64
 
 type stageSource struct {
-	id                 int64
+	id                 uint64
 	room, member, kind string
 }
 
-func (s *stageSource) ID() int64      { return s.id }
+func (s *stageSource) ID() uint64     { return s.id }
 func (s *stageSource) Member() string { return s.member }
-func (s *stageSource) Role() string   { return "" }
 func (s *stageSource) Screen() bool   { return false }
 func (s *stageSource) Kind() string   { return s.kind }
 func (s *stageSource) Stream() string { return "stream" }
+
+func (s *stageSource) Open(media.TapOptions) (*media.TapReader, error) { return nil, media.ErrTapEnded }

@@ -236,6 +236,15 @@ func TestSweepEndsWhatWasCutShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	young, old := newMark+"20261126T105316Z-00000001", newMark+"20261126T105316Z-00000002"
+	for _, name := range []string{young, old} {
+		if err := os.Mkdir(filepath.Join(s.Dir(), "a", name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(filepath.Join(s.Dir(), "a", old), start, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Rename(half.Path(), filepath.Join(filepath.Dir(half.Path()), removedMark+half.ID())); err != nil {
 		t.Fatal(err)
 	}
@@ -247,6 +256,9 @@ func TestSweepEndsWhatWasCutShort(t *testing.T) {
 	}
 	if left, err := os.ReadDir(s.Dir()); err != nil || len(left) != 1 {
 		t.Errorf("left: %v, %v", left, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(s.Dir(), "a")); err != nil || len(left) != 2 || left[0].Name() != young {
+		t.Errorf("left of the interview: %v, %v", left, err)
 	}
 	if _, err := kept.Root(); err != nil {
 		t.Error(err)
@@ -264,6 +276,10 @@ func TestFoldersAreMadeWhileOthersAreRemoved(t *testing.T) {
 	s := open(t)
 	stop := make(chan struct{})
 	var sweeper sync.WaitGroup
+	defer func() {
+		close(stop)
+		sweeper.Wait()
+	}()
 	sweeper.Go(func() {
 		for {
 			select {
@@ -276,7 +292,7 @@ func TestFoldersAreMadeWhileOthersAreRemoved(t *testing.T) {
 			}
 		}
 	})
-	for range 200 {
+	for range 50 {
 		f, err := s.Create("a", start)
 		if err != nil {
 			t.Fatal(err)
@@ -285,6 +301,4 @@ func TestFoldersAreMadeWhileOthersAreRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	close(stop)
-	sweeper.Wait()
 }
