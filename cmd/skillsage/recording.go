@@ -83,15 +83,15 @@ func absolute(dir string) string {
 
 // finish ends all recordings while their members are still there to be told, and before their media end.
 func (r *recordings) finish(ctx context.Context) error {
-	var err error
 	if r.recorder != nil {
-		err = r.recorder.Close(ctx)
+		if err := r.recorder.Close(ctx); err != nil {
+			return err // and the store is still in use
+		}
 	}
 	if r.store != nil {
-		err = errors.Join(err, r.store.Close())
-		r.store = nil
+		return r.store.Close()
 	}
-	return err
+	return nil
 }
 
 // recorder is a recording.Recorder as the signaling sees it. The two know each other by plain words; what one says to the other is
