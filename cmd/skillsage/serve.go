@@ -203,6 +203,9 @@ func (s *server) adminPages(cfg *config.Config) http.Handler {
 	if s.tcp != nil {
 		options.TCPMedia = s.tcp
 	}
+	if s.recordings.recorder != nil {
+		options.Recording = s.recordings.recorder
+	}
 	return httpapi.NewAdmin(options)
 }
 
