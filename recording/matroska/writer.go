@@ -28,11 +28,13 @@ const (
 // what is there.
 type Writer struct {
 	file    *os.File
+	synced  func(time.Duration)
 	head    *head
 	stale   bool // the head on the disk is not the one in memory
 	index   *index
 	pending []frame
 	arena   []byte // their data, one after the other
+	spare   []byte // the arena before
 	last    [maxTracks + 1]int64
 	out     []byte
 	err     error // of the disk
@@ -55,7 +57,7 @@ func Create(f *os.File, opts Options) (*Writer, error) {
 	if stat, err := f.Stat(); err != nil || stat.Size() > 0 {
 		return nil, cmp.Or(err, os.ErrExist)
 	}
-	w := &Writer{file: f, head: newHead(opts)}
+	w := &Writer{file: f, synced: opts.Synced, head: newHead(opts)}
 	w.index = newIndex(w.head)
 	if err := w.writeHead(); err != nil {
 		return nil, err
@@ -83,14 +85,13 @@ func (w *Writer) AddTrack(t Track) (int, error) {
 	return number, nil
 }
 
-// Resize notes the size of a track's pictures; the file tells the largest of each direction.
+// Resize notes the size of a track's pictures; the file tells that of the largest.
 func (w *Writer) Resize(track, width, height int) {
 	entry := w.head.find(track)
 	if entry == nil || entry.Video == nil {
 		return
 	}
-	size := videoSettings{max(entry.Video.PixelWidth, uint64(width)), max(entry.Video.PixelHeight, uint64(height))}
-	if size != *entry.Video {
+	if size := (videoSettings{uint64(width), uint64(height)}); size.area() > entry.Video.area() {
 		*entry.Video = size
 		w.stale = true
 	}
@@ -154,7 +155,7 @@ func (w *Writer) Flush(until time.Duration) error {
 	if w.err = w.writeClusters(w.pending[:due]); w.err != nil {
 		w.index = newIndex(w.head) // it has what is not in the file
 		w.index.scan(&source{r: w.file}, math.MaxInt64)
-		w.pending, w.arena = nil, nil
+		w.pending, w.arena, w.spare = nil, nil, nil
 		return w.err
 	}
 	w.keep(due)
@@ -176,14 +177,14 @@ func (w *Writer) keep(from int) {
 		w.pending, w.arena = w.pending[:0], w.arena[:0]
 		return
 	}
-	arena := make([]byte, 0, max(cap(w.arena)/2, 64<<10))
+	moved := w.spare[:0]
 	for i, f := range rest {
-		begin := len(arena)
-		arena = append(arena, w.arena[f.from:f.to]...)
-		rest[i].from, rest[i].to = begin, len(arena)
+		begin := len(moved)
+		moved = append(moved, w.arena[f.from:f.to]...)
+		rest[i].from, rest[i].to = begin, len(moved)
 	}
 	w.pending = append(w.pending[:0], rest...)
-	w.arena = arena
+	w.arena, w.spare = moved, w.arena
 }
 
 // writeClusters puts frames into clusters, behind those that are there.
@@ -205,7 +206,12 @@ func (w *Writer) writeClusters(frames []frame) error {
 	if _, err := w.file.WriteAt(w.out, begin); err != nil {
 		return errors.Join(err, w.file.Truncate(begin))
 	}
-	return syncData(w.file)
+	start := time.Now()
+	err := syncData(w.file)
+	if w.synced != nil {
+		w.synced(time.Since(start))
+	}
+	return err
 }
 
 // appendCluster adds a cluster to what is to be written, and to the index.
