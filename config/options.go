@@ -108,7 +108,7 @@ func options(c *Config) []option {
 		{"network.ssltcp", "on", "whether it may also begin with what looks like a TLS handshake", oneOf(&n.SSLTCP, "on", "off")},
 
 		{"turn.enabled", "on", "whether the server is a TURN server too", oneOf(&t.Enabled, "on", "off")},
-		{"turn.host", "", "DNS name or address by which clients reach it; empty means its own addresses", host(&t.Host)},
+		{"turn.host", "", "DNS name or address by which clients reach it; empty means its own addresses, and the certificate's name over TLS", host(&t.Host)},
 		{"turn.realm", "skillsage", "realm of the credentials", realm(&t.Realm)},
 		{"turn.secret", "", "what credentials are made of; empty means something random", secret(&t.Secret, 16)},
 		{"turn.credential_ttl", "12h", "how long credentials can be used to begin with", duration(&t.CredentialTTL, "1m", "168h")},

@@ -12,6 +12,7 @@ import type {
   UnsupportedMedia,
   UserRole,
 } from './protocol.js';
+import { StaleSocket } from './stale-socket.js';
 
 export interface RoomLinkOptions {
   interviewId: string;
@@ -78,12 +79,16 @@ export class RoomLink {
   #rejoins = 0;
   #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
   #kept: [string, unknown][] = [];
+  /** The server answers events; others do not know `ice-servers`. */
+  #answers = false;
+  readonly #stale: StaleSocket;
 
   constructor(options: RoomLinkOptions, handlers: RoomLinkHandlers) {
     this.#options = options;
     this.#handlers = handlers;
     this.#owned = !options.socket;
     this.socket = options.socket ?? openSocket(options);
+    this.#stale = new StaleSocket(this.socket, options.url ?? globalThis.location?.origin, (answer) => this.#iceServers(answer));
     this.#listen();
     if (this.socket.connected) this.#connected();
     else if (this.#owned) this.socket.connect();
@@ -106,7 +111,13 @@ export class RoomLink {
     }
   }
 
+  /** Media have fallen silent: finds out whether signaling is alive, for as long as `silent` says so. */
+  async check(silent: () => boolean): Promise<void> {
+    if (this.online && this.#answers) await this.#stale.check(silent);
+  }
+
   close(): void {
+    this.#stale.stop();
     for (const [event, listener] of this.#listeners) this.socket.off(event, listener);
     this.#listeners.length = 0;
     this.#kept = [];
@@ -163,10 +174,14 @@ export class RoomLink {
     this.#on('media-status', (status: MediaStatus) => {
       if (typeof status?.userId === 'string' && MEDIA_STATES.includes(status.state)) handlers.mediaStatus(status);
     });
-    this.#on('ice-servers', (servers: { iceServers?: RTCIceServer[] } | RTCIceServer[]) => {
-      const list = Array.isArray(servers) ? servers : servers?.iceServers;
-      if (Array.isArray(list)) handlers.iceServers(list);
+    this.#on('ice-servers', (servers: unknown) => {
+      this.#iceServers(servers);
     });
+  }
+
+  #iceServers(servers: unknown): void {
+    const list = Array.isArray(servers) ? servers : (servers as { iceServers?: RTCIceServer[] } | null | undefined)?.iceServers;
+    if (Array.isArray(list)) this.#handlers.iceServers(list as RTCIceServer[]);
   }
 
   #on(event: string, listener: Listener): void {
@@ -197,8 +212,12 @@ export class RoomLink {
     const { interviewId, userRole } = this.#options;
     this.socket.emit('join-room', { interviewId, userRole }, (ack: JoinAck | undefined) => {
       if (this.#selfId !== id) return;
-      if (ack?.ok === false) this.#refused(ack);
-      else this.#handlers.joined(ack ?? {});
+      if (ack?.ok === false) {
+        this.#refused(ack);
+        return;
+      }
+      this.#answers = ack?.mode !== undefined;
+      this.#handlers.joined(ack ?? {});
     });
   }
 
@@ -221,6 +240,7 @@ export class RoomLink {
 }
 
 function openSocket({ url, auth }: RoomLinkOptions): SignalingSocket {
-  const options = { autoConnect: false, forceNew: true, ...(auth ? { auth } : {}) };
+  // The first attempt after a break comes soon; each one after it twice as late, up to 5 s.
+  const options = { autoConnect: false, forceNew: true, reconnectionDelay: 400, ...(auth ? { auth } : {}) };
   return url ? io(url, options) : io(options);
 }
