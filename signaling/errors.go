@@ -19,6 +19,14 @@ const (
 	codeDraining       code = "draining" // the server is about to stop and opens no new room
 	codeModeRefused    code = "mode-refused"
 	codeRateLimited    code = "rate-limited" // the socket sends too much and is slowed down
+
+	// Of recordings, some of them a Recorder's own words.
+	codeRecordingOff  code = "off"         // the server records nothing
+	codeNotAllowed    code = "not-allowed" // this member may not ask for that
+	codeRecordingOn   code = "already"
+	codeNotRecording  code = "not-recording"
+	codeRecordingDisk code = "disk" // no room for another recording, or it can't be written
+	codeRecordingBusy code = "busy"
 )
 
 // refusal is an error for the client. Its text may name what the client sent, shortened and quoted, and nothing of
@@ -33,6 +41,7 @@ type refusal struct {
 // What is dropped silently, so that late, stray and early events of honest pages cause no noise.
 var (
 	ignoreNotJoined = &refusal{code: codeNotJoined, text: "this socket is in no room", silent: true, drop: dropNotJoined}
+	ignoreElsewhere = &refusal{code: codeNotJoined, text: "this socket is not in that room", silent: true, drop: dropNotJoined}
 	ignoreNoMember  = &refusal{code: codeNoMember, text: "to is nobody in this room", silent: true, drop: dropNoMember}
 	ignoreNoRoom    = &refusal{code: codeNoRoom, text: "nobody is in this room", silent: true, drop: dropNoRoom}
 	ignoreSelf      = &refusal{code: codeNoMember, text: "to is the sender", silent: true, drop: dropSelf}
