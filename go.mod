@@ -5,6 +5,7 @@ go 1.26.0
 ignore node_modules
 
 require (
+	github.com/at-wat/ebml-go v0.19.4
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.111.0
 	github.com/caddyserver/certmagic v0.25.6
 	github.com/gorilla/websocket v1.5.3
