@@ -12,6 +12,9 @@ import (
 	"strings"
 )
 
+// ErrLocked means that another process has a folder.
+var ErrLocked = errors.New("another process uses it")
+
 // temporary is what names of files have that are not finished; CleanUp removes them.
 const temporary = ".tmp-"
 

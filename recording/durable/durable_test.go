@@ -90,3 +90,22 @@ func TestCleanUp(t *testing.T) {
 		t.Errorf("%v, %v", entries, err)
 	}
 }
+
+func TestLock(t *testing.T) {
+	root := folder(t)
+	release, err := Lock(root, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Lock(root, "."); err != ErrLocked {
+		t.Errorf("taken twice: %v", err)
+	}
+	release()
+	if release, err = Lock(root, "."); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if _, err := Lock(root, "none"); err == nil || err == ErrLocked {
+		t.Errorf("%v", err)
+	}
+}

@@ -188,6 +188,14 @@ const (
 	Changed Problem = "changed"
 )
 
+// Size is that of the files that have arrived, in bytes.
+func (s *State) Size() (sum int64) {
+	for _, object := range s.Files {
+		sum += object.Size
+	}
+	return sum
+}
+
 // Whole tells whether all files of the folder have arrived, just as they should be.
 func (s *State) Whole(f Folder) bool {
 	for _, file := range f.Files {
