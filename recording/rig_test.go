@@ -42,7 +42,10 @@ func newRigAt(t *testing.T, dir string, opts Options) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, store: s, stage: &stage{rooms: make(map[string]bool)}, statuses: make(map[string][]Status)}
-	opts.Store, opts.Media = s, r.stage
+	opts.Store = s
+	if opts.Media == nil {
+		opts.Media = r.stage
+	}
 	if opts.MinFree == 0 {
 		opts.MinFree = 1
 	}

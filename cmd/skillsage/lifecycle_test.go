@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"skillsage/internal/testkit/freeport"
 )
 
 // binary is the program itself, built once for all tests.
@@ -178,24 +181,9 @@ func (p *process) hear(conn *websocket.Conn, prefix string) string {
 	}
 }
 
-// freePort is a number that is free for TCP and UDP at this moment, on every interface.
 func freePort(t *testing.T) string {
 	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", ":0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
-		l.Close()
-		if err == nil {
-			u.Close()
-			return fmt.Sprint(port)
-		}
-	}
-	t.Fatal("no free port")
-	return ""
+	return strconv.Itoa(freeport.Find(t))
 }
 
 type lockedBuffer struct {
@@ -425,7 +413,7 @@ func TestBadStartsAreRefusedByName(t *testing.T) {
 		{[]string{"SKILLSAGE_RELAY_MOD=p2p", "PORT=0"}, nil, []string{"SKILLSAGE_RELAY_MOD: unknown variable"}},
 		{[]string{"SKILLSAGE_RELAY_MODE=sfu", "PORT=x"}, nil, []string{"allowed: relay or p2p", "server.port"}},
 		{nil, []string{"--config", "none.yaml"}, []string{"none.yaml"}},
-		{nil, []string{"start"}, []string{`unknown command "start"`, "serve, check-config, doctor, healthcheck and version"}},
+		{nil, []string{"start"}, []string{`unknown command "start"`, "serve, check-config, compose, doctor, healthcheck and version"}},
 		{[]string{"SKILLSAGE_ADMIN_LISTEN=0.0.0.0:9090"}, nil, []string{"admin.listen: 0.0.0.0:9090", "needs admin.token"}},
 		{[]string{"SKILLSAGE_ADMIN_PUBLIC=true"}, nil, []string{"admin.public: true needs admin.token"}},
 		{nil, []string{"check-config", "--log.format=xml"}, []string{"log.format", "text or json"}},

@@ -18,10 +18,11 @@ type AdminOptions struct {
 	Health    *Health
 	Signaling SignalingStats
 	Front     FrontStats
-	Relay     RelayStats // nil without a media relay
-	Media     MediaStats // nil without a media port
-	TCPMedia  TCPStats   // nil when media do not use TCP
-	TURN      TURNStats  // nil without a TURN server
+	Relay     RelayStats     // nil without a media relay
+	Media     MediaStats     // nil without a media port
+	TCPMedia  TCPStats       // nil when media do not use TCP
+	TURN      TURNStats      // nil without a TURN server
+	Recording RecordingStats // nil where nothing is recorded
 	// Doctor tries what clients will do and says what came of it, within doctor.Limit; nil: there is no such page. It is
 	// called once at a time.
 	Doctor  func(ctx context.Context) *doctor.Report

@@ -60,6 +60,9 @@ func metricsHandler(o AdminOptions) http.Handler {
 	if o.TURN != nil {
 		registry.MustRegister(turnCollector{o.TURN})
 	}
+	if o.Recording != nil {
+		registry.MustRegister(recordingCollector{o.Recording})
+	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 

@@ -20,7 +20,7 @@ type av1 struct {
 	private  []byte
 }
 
-func (a *av1) begin() {
+func (a *av1) begin(bool) {
 	a.data, a.continued = a.data[:0], false
 	a.parts = &codecs.AV1Depacketizer{}
 }

@@ -56,8 +56,8 @@ type Assembler struct {
 
 // format is what is particular to a codec's frames.
 type format interface {
-	// begin forgets the last frame.
-	begin()
+	// begin forgets the last frame. waiting: only a key frame will do.
+	begin(waiting bool)
 	// add takes the next payload of the frame. An error: it can't become whole.
 	add(payload []byte) error
 	// finish completes the frame, as far as its content tells.
@@ -99,7 +99,7 @@ func (a *Assembler) Push(p Packet, emit func(Frame)) {
 	if !a.open {
 		a.open, a.broken, a.size = true, false, 0
 		a.timestamp, a.captured = p.Timestamp, p.Captured
-		a.format.begin()
+		a.format.begin(a.waiting)
 	}
 	a.size += len(p.Payload)
 	if !a.broken && (a.size > MaxFrame || a.format.add(p.Payload) != nil) {

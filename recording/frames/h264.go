@@ -38,7 +38,9 @@ type h264 struct {
 	idr      bool
 	picture  bool // the frame has a slice
 	inBand   bool // the frame has an SPS
+	waiting  bool // something was lost before the frame
 
+	sends   bool // parameter sets with its key frames, as all browsers do
 	sps     []byte
 	pps     map[uint32][]byte
 	width   int
@@ -62,9 +64,9 @@ func newH264(parameters string) *h264 {
 	return h
 }
 
-func (h *h264) begin() {
+func (h *h264) begin(waiting bool) {
 	h.data, h.fragment = h.data[:0], -1
-	h.idr, h.picture, h.inBand = false, false, false
+	h.idr, h.picture, h.inBand, h.waiting = false, false, false, waiting
 }
 
 func (h *h264) add(payload []byte) error {
@@ -127,7 +129,9 @@ func (h *h264) unit(unit []byte) error {
 		if !h.parameterSet(unit) {
 			return errFrame
 		}
-		h.inBand = h.inBand || unit[0]&nalTypeMask == nalSPS
+		if unit[0]&nalTypeMask == nalSPS {
+			h.inBand, h.sends = true, true
+		}
 	case nalIDR, nalSlice:
 		r := bitReader{b: unit[1:]}
 		if first := r.golomb(); !h.picture && (first != 0 || r.over) { // first_mb_in_slice: not the beginning
@@ -183,6 +187,9 @@ func (h *h264) finish(f *Frame) error {
 		return nil
 	}
 	if h.sps == nil || len(h.pps) == 0 {
+		return errFrame
+	}
+	if h.waiting && h.sends && !h.inBand { // others may have been lost
 		return errFrame
 	}
 	if !h.inBand { // so that a decoder may begin at any key frame, whatever was before it

@@ -5,7 +5,7 @@ import "time"
 // opus is RFC 7587: a packet is a frame.
 type opus struct{ data []byte }
 
-func (o *opus) begin() {}
+func (o *opus) begin(bool) {}
 
 func (o *opus) add(payload []byte) error {
 	o.data = payload

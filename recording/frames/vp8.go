@@ -9,7 +9,7 @@ import (
 // vp8 is RFC 7741.
 type vp8 struct{ data []byte }
 
-func (v *vp8) begin() { v.data = v.data[:0] }
+func (v *vp8) begin(bool) { v.data = v.data[:0] }
 
 func (v *vp8) add(payload []byte) error {
 	var p codecs.VP8Packet

@@ -13,7 +13,7 @@ type vp9 struct {
 	starts []int // of the layers' frames in data
 }
 
-func (v *vp9) begin() { v.data, v.starts = v.data[:0], v.starts[:0] }
+func (v *vp9) begin(bool) { v.data, v.starts = v.data[:0], v.starts[:0] }
 
 func (v *vp9) add(payload []byte) error {
 	var p codecs.VP9Packet // a fresh one each time: it adds to its lists

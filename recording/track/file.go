@@ -70,8 +70,6 @@ type Options struct {
 	// KeyFrames is how often a key frame is asked for if none comes by itself; 0: never. Players
 	// seek to key frames and decode from there on.
 	KeyFrames time.Duration
-	// Now is the clock; nil: time.Now.
-	Now func() time.Time
 }
 
 // FileWriter writes one file. Its methods and those of its inputs may be called
@@ -115,9 +113,6 @@ type Input struct {
 // Create begins a file, which must be empty. It has to be finished; closing f stays
 // with the caller.
 func Create(f *os.File, opts Options) (*FileWriter, error) {
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
 	if opts.Wait <= 0 {
 		opts.Wait = 3 * time.Second
 	}
@@ -165,7 +160,7 @@ func (f *FileWriter) Size() int64 {
 }
 
 // Handle takes the next event of the input's tap. ErrNextFile: the event belongs into a new
-// file. Other errors are of the disk, and final.
+// file. frames.ErrUnsupported: into none. Other errors are of the disk, and final.
 func (in *Input) Handle(event media.TapEvent) error {
 	f := in.file
 	f.mu.Lock()
@@ -207,15 +202,12 @@ func (in *Input) Handle(event media.TapEvent) error {
 // use prepares for a codec.
 func (in *Input) use(codec media.Codec) error {
 	id := codecID(codec.MimeType)
-	track := &in.file.tracks[in.kind]
-	if (id == matroska.Opus) != (in.kind == Audio) || // also what is not known at all
-		id == matroska.H264 && in.file.opts.Container != matroska.Matroska ||
-		track.number != 0 && track.codec != id {
-		return fmt.Errorf("%s: %w", codec.MimeType, ErrNextFile)
-	}
 	assembler, err := frames.New(codec.MimeType, codec.FMTP)
-	if err != nil {
+	switch track := in.file.tracks[in.kind]; {
+	case err != nil:
 		return err
+	case id == matroska.H264 && in.file.opts.Container != matroska.Matroska, track.number != 0 && track.codec != id:
+		return fmt.Errorf("%s: %w", codec.MimeType, ErrNextFile)
 	}
 	in.codec, in.assembler = codec, assembler
 	in.ask()
@@ -227,7 +219,7 @@ func (in *Input) ask() {
 	if in.kind != Video || in.request == nil || in.assembler == nil {
 		return
 	}
-	now := in.file.opts.Now()
+	now := time.Now()
 	every := in.file.opts.KeyFrames
 	due := every > 0 && !in.key.IsZero() && now.Sub(in.key) >= every
 	if (in.assembler.NeedsKeyFrame() || due) && now.Sub(in.asked) >= askAgain {
@@ -242,7 +234,7 @@ func (in *Input) frame(frame frames.Frame) {
 	if f.err != nil {
 		return
 	}
-	now := f.opts.Now()
+	now := time.Now()
 	at := frame.Captured.Sub(f.opts.Zero)
 	if ahead := now.Sub(f.opts.Zero) + future; at > ahead {
 		at = ahead
@@ -294,7 +286,7 @@ func (f *FileWriter) write(number int, at time.Duration, key bool, data []byte) 
 		return
 	}
 	if f.oldest.IsZero() {
-		f.oldest = f.opts.Now()
+		f.oldest = time.Now()
 	}
 	f.err = f.w.WriteFrame(number, at, key, data)
 }
@@ -304,7 +296,7 @@ func (f *FileWriter) tick() {
 	if f.err != nil || f.finished {
 		return
 	}
-	now := f.opts.Now()
+	now := time.Now()
 	since := now.Sub(f.opts.Zero)
 	// Sound that does not come any more is silence as long as there are pictures.
 	f.sound.fill(min(since-f.opts.Wait-time.Second, f.latest), f.put)

@@ -13,9 +13,10 @@ import (
 const (
 	tapWait     = 3 * time.Second // default of TapOptions.Wait
 	maxTapWait  = 10 * time.Second
-	maxTaps     = 8       // of one source
-	videoBuffer = 4 << 20 // defaults of TapOptions.Buffer: 3 s of 8 Mbit/s with what belongs to each packet,
-	audioBuffer = 1 << 19 // and more than that of a voice
+	maxTaps     = 8           // of one source
+	tapPace     = int64(50e6) // packets are taken together that come within
+	videoBuffer = 4 << 20     // defaults of TapOptions.Buffer: 3 s of 8 Mbit/s with what belongs to each packet,
+	audioBuffer = 1 << 19     // and more than that of a voice
 )
 
 // TapOptions says how a tap is to be read.
@@ -115,7 +116,7 @@ type TapEvent struct {
 	// instant at which it would have arrived with the least delay, and it is right in relation
 	// to the other sources of the same publisher, since all are moved by the same. It never goes
 	// back by more than Timestamp does: corrections are made slowly. Of TapMuted it is when that began; of the other
-	// kinds that of the last packet.
+	// kinds that of the last packet, zero before the first.
 	Captured time.Time
 	// Exact: Captured follows from a sender report of the publisher. False: it is
 	// guessed from arrivals, or still on its way from such a guess.
@@ -139,10 +140,11 @@ type TapReader struct {
 	source *Source
 	kind   webrtc.RTPCodecType
 	wait   int64
-	wake   chan struct{} // holds one token
+	wake   chan struct{} // holds one token; for nobody but the reading goroutine
 
 	queue tapQueue // locks itself
 	timer *time.Timer
+	idle  bool // nothing came lately: the next packet is to wake the reader
 
 	tapOrder // owned by the reading goroutine
 }
@@ -186,6 +188,9 @@ func (t *TapReader) Next(ctx context.Context) (TapEvent, error) {
 		if err != nil || event.Kind != 0 {
 			return event, err
 		}
+		if !t.idle { // more will come soon, and nobody has to wake this goroutine for each
+			t.idle, again = true, now+tapPace
+		}
 		if again != 0 {
 			t.timer.Reset(time.Duration(max(again-now, int64(time.Millisecond))))
 		}
@@ -207,16 +212,17 @@ func (t *TapReader) step(now int64) (event TapEvent, again int64, err error) {
 		if event, ok := t.ready(); ok {
 			return event, 0, nil
 		}
-		arrived, state := t.queue.take(t.arrived[:0])
-		t.arrived = arrived
+		arrived, state := t.queue.take(t.arrived[:0], t.given, t.idle)
+		t.arrived, t.given = arrived, t.given[:0]
 		if state.closed {
 			return TapEvent{}, 0, ErrTapClosed
 		}
-		t.pressed, t.ended = state.pressed, state.ended
+		t.queueState = state
 		for _, r := range arrived {
 			t.intake(r)
 		}
 		if len(arrived) > 0 {
+			t.idle = false
 			continue
 		}
 		event, ok, again := t.overdue(now)

@@ -62,7 +62,7 @@ const (
 	tapSlew      = 20            // a correction of the capture time takes this times as long as it is big
 	tapSlewBack  = 2             // one of more than tapStep, backwards
 	tapStep      = int64(1e9)    // one of more than that, forwards, is made at once
-	tapCorrected = int64(5e6)    // what is left of a correction that does not matter
+	tapCorrected = int64(20e6)   // what is left of a correction that does not matter
 	tapStreams   = 2 * maxLayers // whose clocks are remembered
 )
 
@@ -192,9 +192,7 @@ func (c *tapClock) correct(by *tapBasis, timestamp uint32, says, media int64) {
 		if *by != c.by {
 			c.skew += c.by.capture(timestamp, media) - says
 		}
-	case by.line.known() && c.by.line.known(): // both are right
-		c.skew = max(c.skew, c.capture-says)
-	default:
+	case !by.line.known() || !c.by.line.known(): // else both are right
 		c.skew = c.capture + passed - says
 	}
 	switch {
@@ -205,7 +203,15 @@ func (c *tapClock) correct(by *tapBasis, timestamp uint32, says, media int64) {
 	default:
 		c.skew -= min(max(c.skew, -passed/tapSlew), passed/tapSlew)
 	}
+	if media >= c.media {
+		c.skew = max(c.skew, c.capture-says)
+	}
 }
 
-// tapTime is a time of the server's clock, from ns since 1900.
-func tapTime(ns int64) time.Time { return epoch.Add(time.Duration(ns - ntpEpoch)) }
+// tapTime is a time of the server's clock, from ns since 1900; 0 stands for none.
+func tapTime(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return epoch.Add(time.Duration(ns - ntpEpoch))
+}

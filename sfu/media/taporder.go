@@ -21,11 +21,12 @@ const (
 type tapOrder struct {
 	reader *TapReader
 
+	queueState
+
 	arrived []*tapRecord // scratch
 	pending []*tapRecord // to be handed out, by number
 	held    *tapRecord   // its payload is with the consumer
-	pressed bool         // memory becomes short
-	ended   bool         // nothing more will come
+	given   []*tapRecord // not needed any more
 
 	segments []tapSegment // some of whose numbers are not handed out, the last one always
 	holes    []tapHole    // by number
@@ -74,7 +75,7 @@ func (o *tapOrder) init(t *TapReader) {
 func (o *tapOrder) intake(r *tapRecord) {
 	if r.report {
 		o.clock.report(r)
-		o.reader.queue.release(r)
+		o.release(r)
 		return
 	}
 	clockRate := r.format.codec.ClockRate
@@ -83,7 +84,7 @@ func (o *tapOrder) intake(r *tapRecord) {
 	}
 	s := o.segmentOf(r)
 	if s == nil {
-		o.reader.queue.release(r)
+		o.release(r)
 		return
 	}
 	r.number = s.from + r.sequence - s.first
@@ -157,7 +158,7 @@ func (o *tapOrder) insert(r *tapRecord) {
 		return int(int64(p.number - number))
 	})
 	if found || r.number < o.expected {
-		o.reader.queue.release(r)
+		o.release(r)
 		return
 	}
 	o.pending = slices.Insert(o.pending, at, r)
@@ -175,10 +176,13 @@ func (o *tapOrder) forgetHoles() {
 // done gives back what was handed out last.
 func (o *tapOrder) done() {
 	if o.held != nil {
-		o.reader.queue.release(o.held)
+		o.release(o.held)
 		o.held = nil
 	}
 }
+
+// release notes that a record is not needed any more.
+func (o *tapOrder) release(r *tapRecord) { o.given = append(o.given, r) }
 
 // ready is the next event, if there is one that nothing has to be waited for.
 func (o *tapOrder) ready() (TapEvent, bool) {
@@ -189,7 +193,7 @@ func (o *tapOrder) ready() (TapEvent, bool) {
 		}
 		if len(r.payload) == 0 {
 			o.next(r)
-			o.reader.queue.release(r)
+			o.release(r)
 			continue
 		}
 		return o.packet(r), true
@@ -300,7 +304,7 @@ func (o *tapOrder) overdue(now int64) (event TapEvent, ok bool, again int64) {
 // silent tells when nothing has come for so long that the source is muted.
 func (o *tapOrder) silent(now int64) (event TapEvent, ok bool, again int64) {
 	source := o.reader.source
-	if o.sequence == 0 || o.muted || o.ended || source.limits == &screenKeyLimits {
+	if o.sequence == 0 || o.muted || o.ended || o.overrun || source.limits == &screenKeyLimits {
 		return TapEvent{}, false, 0
 	}
 	if again = o.last + tapSilence; now < again {

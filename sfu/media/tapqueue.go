@@ -190,14 +190,21 @@ func (q *tapQueue) wakes() bool {
 
 // queueState is what a reader has to know of its queue.
 type queueState struct {
-	pressed, ended, closed bool
+	pressed bool // memory becomes short
+	overrun bool // something that came last was left out
+	ended   bool
+	closed  bool
 }
 
-// take appends the records that have come since the last call to dst. If there are
-// none, the reader is woken by the next one.
-func (q *tapQueue) take(dst []*tapRecord) ([]*tapRecord, queueState) {
+// take appends the records that have come since the last call to dst, and gives back those
+// that are not needed any more. If waits is set and there are none, the reader is woken by
+// the next one.
+func (q *tapQueue) take(dst, done []*tapRecord, waits bool) ([]*tapRecord, queueState) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for _, r := range done {
+		q.release(r)
+	}
 	for i, c := range q.chunks {
 		for ; q.taken < c.used; q.taken++ {
 			dst = append(dst, &c.records[q.taken])
@@ -209,14 +216,15 @@ func (q *tapQueue) take(dst []*tapRecord) ([]*tapRecord, queueState) {
 	if n := len(q.chunks); n > 1 {
 		q.chunks = slices.Delete(q.chunks, 0, n-1)
 	}
-	q.waiting = len(dst) == 0
-	return dst, queueState{pressed: (q.made-len(q.free))*4 > q.most*3, ended: q.ended, closed: q.closed}
+	q.waiting = waits && len(dst) == 0
+	return dst, queueState{pressed: (q.made-len(q.free))*4 > q.most*3, overrun: q.overrun, ended: q.ended, closed: q.closed}
 }
 
-// release gives a record back that take has returned.
+// release takes a record back. q.mu is held.
 func (q *tapQueue) release(r *tapRecord) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
 	c := r.chunk
 	c.released++
 	if c.released < c.used {
