@@ -22,6 +22,7 @@ type Config struct {
 	Relay     Relay
 	Network   Network
 	TURN      TURN
+	Recording Recording
 	Shutdown  Shutdown
 	Log       Log
 	Admin     Admin
@@ -150,6 +151,20 @@ type TURN struct {
 
 // Ports are the ports from Min to Max; the zero value is none.
 type Ports struct{ Min, Max uint16 }
+
+// Recording keeps interviews on disk.
+type Recording struct {
+	Mode          string        // "off", "on-request" or "always"
+	Dir           string        // where recordings are kept
+	Consent       string        // "none", "notice" or "required"
+	NoticeStarted string        // chat line for pages that do not show recordings; empty: none
+	NoticeStopped string        // likewise
+	MinFree       int           // bytes that stay free in the file system of Dir
+	MaxDuration   time.Duration // of one recording
+}
+
+// On tells whether anything can ever be recorded.
+func (r Recording) On() bool { return r.Mode != "off" }
 
 // Shutdown is what SIGTERM does.
 type Shutdown struct {

@@ -190,6 +190,11 @@ func TestProblems(t *testing.T) {
 		{"short TURN secret", "", []string{"SKILLSAGE_TURN_SECRET=sesame"}, nil, []string{"turn.secret: what SKILLSAGE_TURN_SECRET says is not allowed"}},
 		{"odd realm", "", nil, []string{"--turn.realm=a b"}, []string{"turn.realm:"}},
 		{"quality too often", "", nil, []string{"--relay.quality_interval=200ms"}, []string{"relay.quality_interval: 200ms is too short; allowed: 0s, or a time from 1s"}},
+		{"recording what does not pass through", "relay: {mode: p2p}\nrecording: {mode: always}\n", nil, nil,
+			[]string{"recording.mode: always needs media that pass through this server", "allowed with relay.mode: relay, or with relay.room_mode: recruiter"}},
+		{"recordings nowhere", "", nil, []string{"--recording.mode=on-request", "--recording.dir="}, []string{"recording.dir: is empty"}},
+		{"unknown kind of consent", "", nil, []string{"--recording.consent=asked"}, []string{"allowed: none, notice or required"}},
+		{"notice of two lines", "", nil, []string{"--recording.notice_started=a\nb"}, []string{"recording.notice_started:", "without quotes, backslashes and line breaks"}},
 		{"not YAML", "relay: [", nil, nil, []string{"config file config.yaml:"}},
 		{"no such file", "", nil, []string{"--config", "missing.yaml"}, []string{"config file missing.yaml:"}},
 		{"all at once", "relay:\n  mode: x\n  z: 1\n", []string{"SKILLSAGE_A_B=1", "PORT=-1"}, []string{"--log.level=loud"},
@@ -209,6 +214,19 @@ func TestProblems(t *testing.T) {
 				t.Errorf("%d lines:\n%v", len(lines), err)
 			}
 		})
+	}
+}
+
+func TestRecording(t *testing.T) {
+	l, err := load(t, "relay: {mode: p2p, room_mode: recruiter}\nrecording: {mode: on-request, notice_stopped: \"\"}\n", []string{"SKILLSAGE_RECORDING_MIN_FREE=5GB"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := l.Recording; !r.On() || r.Dir != "recordings" || r.Consent != "notice" || r.NoticeStarted == "" || r.NoticeStopped != "" || r.MinFree != 5_000_000_000 || r.MaxDuration != 12*time.Hour {
+		t.Errorf("%+v", r)
+	}
+	if l, err = load(t, "", nil); err != nil || l.Recording.On() {
+		t.Errorf("records by default: %v", err)
 	}
 }
 

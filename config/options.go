@@ -31,6 +31,12 @@ const defaultSTUN = "stun.cloudflare.com:3478,stun.l.google.com:19302"
 // defaultAdmin is where the operator's pages are when nobody says otherwise.
 const defaultAdmin = "127.0.0.1:9090"
 
+// What pages without a sign of their own say of a recording.
+const (
+	defaultNoticeStarted = "This interview is being recorded: cameras, voices, shared screens, chat and code."
+	defaultNoticeStopped = "The recording has ended."
+)
+
 const (
 	kib = 1 << 10
 	mib = 1 << 20
@@ -39,7 +45,7 @@ const (
 
 // options lists every option in the order of config.yaml, bound to the fields of c.
 func options(c *Config) []option {
-	s, g, r, n, t := &c.Server, &c.Signaling, &c.Relay, &c.Network, &c.TURN
+	s, g, r, n, t, rec := &c.Server, &c.Signaling, &c.Relay, &c.Network, &c.TURN, &c.Recording
 	return []option{
 		{"server.address", "", "host name or IP address to listen on; empty means every interface", host(&s.Address)},
 		{"server.port", "5000", "TCP port of the page and the signaling; 0 picks a free one", integer(&s.Port, 0, 65535)},
@@ -119,6 +125,14 @@ func options(c *Config) []option {
 		{"turn.external_urls", "", "other STUN and TURN servers that members are told of", iceURLs(&t.ExternalURLs)},
 		{"turn.external_secret", "", "what credentials for them are made of", secret(&t.ExternalSecret, 1)},
 
+		{"recording.mode", "off", "whether interviews are recorded", oneOf(&rec.Mode, "off", "on-request", "always")},
+		{"recording.dir", "recordings", "folder where recordings are kept", file(&rec.Dir)},
+		{"recording.consent", "notice", "what members of a recorded interview are asked", oneOf(&rec.Consent, "none", "notice", "required")},
+		{"recording.notice_started", defaultNoticeStarted, "chat line about a recording for pages that do not show it themselves; empty means none", sentence(&rec.NoticeStarted)},
+		{"recording.notice_stopped", defaultNoticeStopped, "chat line about its end for the same pages; empty means none", sentence(&rec.NoticeStopped)},
+		{"recording.min_free", "1GiB", "space on the disk that recordings leave free", size(&rec.MinFree, mib, 1024*gib)},
+		{"recording.max_duration", "12h", "longest recording", duration(&rec.MaxDuration, "1s", "168h")},
+
 		{"shutdown.drain", "0s", "how long running calls may go on after SIGTERM", duration(&c.Shutdown.Drain, "0s", "24h")},
 
 		{"log.level", "info", "least important line that is logged", level(&c.Log.Level)},
@@ -167,6 +181,7 @@ func (c *Config) check() []error {
 	if c.TURN.ExternalSecret == "" && slices.ContainsFunc(c.TURN.ExternalURLs, func(url string) bool { return strings.HasPrefix(url, "turn") }) {
 		problems = append(problems, errors.New("turn.external_urls: TURN servers need turn.external_secret"))
 	}
+	problems = append(problems, c.checkRecording()...)
 	if c.Admin.Listen != "" && !c.Admin.Loopback() && c.Admin.Token == "" {
 		problems = append(problems, fmt.Errorf("admin.listen: %s can be reached from other machines, which needs admin.token; allowed without it: a loopback address, for example %s",
 			c.Admin.Listen, defaultAdmin))
@@ -176,6 +191,22 @@ func (c *Config) check() []error {
 	}
 	if c.Admin.Chosen && c.Server.Port != 0 && c.Admin.Listen == c.Server.Listen() {
 		problems = append(problems, fmt.Errorf("admin.listen: %s is the address of the server itself", c.Admin.Listen))
+	}
+	return problems
+}
+
+func (c *Config) checkRecording() []error {
+	r := c.Recording
+	if !r.On() {
+		return nil
+	}
+	var problems []error
+	if c.Relay.Mode == "p2p" && c.Relay.RoomMode == "server" {
+		problems = append(problems, fmt.Errorf("recording.mode: %s needs media that pass through this server, and relay.mode: p2p sends them from browser to browser; "+
+			"allowed with relay.mode: relay, or with relay.room_mode: recruiter, where a room is relayed from the start of its recording on", r.Mode))
+	}
+	if r.Dir == "" {
+		problems = append(problems, fmt.Errorf("recording.dir: is empty; recording.mode: %s needs a folder to keep recordings in", r.Mode))
 	}
 	return problems
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -202,6 +203,14 @@ func validHostPort(text string) bool {
 func file(p *string) value {
 	return text(p, "a path without quotes and backslashes, or nothing", func(text string) bool {
 		return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' })
+	})
+}
+
+// sentence is a line that people read.
+func sentence(p *string) value {
+	const longest = 1000
+	return text(p, fmt.Sprintf("at most %d bytes of text without quotes, backslashes and line breaks, or nothing", longest), func(text string) bool {
+		return len(text) <= longest && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == utf8.RuneError })
 	})
 }
 

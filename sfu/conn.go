@@ -34,7 +34,7 @@ func (l *leg) newConn(withData bool) (*conn, error) {
 	pc, port, err := e.api.NewPeerConnection(webrtc.Configuration{
 		Certificates:                []webrtc.Certificate{e.cert},
 		AlwaysNegotiateDataChannels: withData,
-	}, media.PortOptions{Logger: l.log, OnCheck: c.onCheck})
+	}, media.PortOptions{Logger: l.log, OnCheck: c.onCheck, Publisher: &l.client.clock})
 	if err != nil {
 		return nil, fmt.Errorf("opening a connection: %w", err)
 	}

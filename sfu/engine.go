@@ -172,6 +172,8 @@ type Engine struct {
 	started   time.Time
 	roomsMade atomic.Int64
 
+	tapSources atomic.Uint64 // ever shown to tappers
+
 	mu     sync.Mutex
 	rooms  map[string]*room // guarded by mu
 	closed bool             // guarded by mu

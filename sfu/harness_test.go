@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -385,7 +386,7 @@ func (p *client) connection(key clientKey, tracks bool) *webrtc.PeerConnection {
 }
 
 // addTracks adds tracks of one stream and keeps sending on them until the
-// sender is stopped. It returns a function that stops the sending alone.
+// sender is stopped; each frame ends with its number. It returns a function that stops the sending alone.
 func (p *client) addTracks(pc *webrtc.PeerConnection, stream string, kinds ...string) (stop func()) {
 	ended := make(chan struct{})
 	for _, kind := range kinds {
@@ -417,6 +418,7 @@ func (p *client) addTracks(pc *webrtc.PeerConnection, stream string, kinds ...st
 		p.wg.Go(func() {
 			ticker := time.NewTicker(20 * time.Millisecond)
 			defer ticker.Stop()
+			sent := uint32(0)
 			for n := 0; ; n++ {
 				select {
 				case <-p.done:
@@ -431,6 +433,8 @@ func (p *client) addTracks(pc *webrtc.PeerConnection, stream string, kinds ...st
 					for i := range data {
 						data[i] = byte(rand.Uint32())
 					}
+					sent++
+					binary.BigEndian.PutUint32(data[size-4:], sent)
 					if kind == "video" {
 						if n%10 == 0 { // a VP8 key frame (RFC 6386 section 9.1)
 							copy(data, []byte{0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00})

@@ -32,6 +32,9 @@ type member struct {
 	sources    map[sourceKey]*source
 	link       bwe.Shared // towards the member
 	takes      map[jsep.Kind]*takes
+	published  int                    // sources ever
+	shown      map[tapKey]shownSource // what the room's tappers know of, if there are any
+	clock      media.Publisher
 }
 
 // shareStatus is what a member last said with screen-share-status.
@@ -63,6 +66,7 @@ func (k sourceKey) common() sourceKey {
 // sends on one of them.
 type source struct {
 	key      sourceKey
+	number   int // counts those of the member
 	member   *member
 	media    *media.Source
 	uploader *leg            // on which the client is told to send it; nil: not chosen yet
@@ -81,7 +85,7 @@ type source struct {
 }
 
 func newMember(r *room, id, role string) *member {
-	return &member{room: r, id: id, role: role, sources: make(map[sourceKey]*source), takes: make(map[jsep.Kind]*takes)}
+	return &member{room: r, id: id, role: role, sources: make(map[sourceKey]*source), takes: make(map[jsep.Kind]*takes), shown: make(map[tapKey]shownSource)}
 }
 
 func (m *member) close() {
@@ -123,7 +127,8 @@ func (m *member) publish(l *leg) {
 		s := m.sources[key]
 		if s == nil {
 			screen := key.screen || slot >= slotExtraAudio
-			s = &source{key: key, screen: screen, member: m, cap: unlimited, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: screen})}
+			m.published++
+			s = &source{key: key, number: m.published, screen: screen, member: m, cap: unlimited, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: screen})}
 			m.sources[key] = s
 			if !key.small {
 				m.countSecond(l, key)

@@ -400,11 +400,12 @@ func (s *source) class() Class {
 	return ClassCamera
 }
 
-// retire adds what a source that is forgotten has counted since its last sample.
+// retire ends a source that is forgotten, and adds what it has counted since its last sample.
 func (r *room) retire(s *source) {
 	var t Totals
 	s.measure(&t)
 	r.engine.ledger.add(&t)
+	r.hideTap(s)
 }
 
 // noteSetUp notes how long a leg took to connect after its answer.

@@ -41,6 +41,7 @@ type room struct {
 
 	// Guarded by engine.mu.
 	present map[string]bool
+	tapped  int // tappers
 
 	// Read anywhere, written by run.
 	legCount atomic.Int64
@@ -55,6 +56,7 @@ type room struct {
 	viewers     map[legKey]int          // times a running share was offered to a viewer that was not called
 	unsupported map[unsupportedKey]bool // what both members of a call were told
 	adapted     time.Time
+	tappers     []*tapping
 	running     int // goroutines that will post a result
 	meter       roomMeter
 	ending      bool
@@ -234,6 +236,7 @@ func (r *room) settle() {
 	for _, m := range r.members {
 		m.elect(now)
 	}
+	r.showTaps()
 	r.offerScreens()
 	for _, l := range slices.Clone(r.order) {
 		l.feed()

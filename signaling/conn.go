@@ -19,7 +19,8 @@ type conn struct {
 	quotedID []byte // id as a JSON string
 	limiter  *rate.Limiter
 
-	slowed time.Time // owned by the handlers, which run one at a time; when the client was last told that it sends too much
+	slowed     time.Time     // owned by the handlers, which run one at a time; when the client was last told that it sends too much
+	recordings *rate.Limiter // owned by the handlers; nil until the client has something to say about recordings
 
 	member atomic.Pointer[member] // the present or last membership; written under mu
 
@@ -45,6 +46,9 @@ var handlers = [...]struct {
 	{"code-update", on((*conn).onCodeUpdate)},
 	{"language-change", on((*conn).onLanguageChange)},
 	{"question-change", on((*conn).onQuestionChange)},
+	{"recording-start", on((*conn).onRecordingStart)},
+	{"recording-stop", on((*conn).onRecordingStop)},
+	{"recording-consent", on((*conn).onRecordingConsent)},
 }
 
 // on makes one function for all sockets of a handler; the event leads back to the conn.
@@ -160,7 +164,7 @@ func (c *conn) resume() {
 	if m == nil || !m.room.resume(m) {
 		return
 	}
-	if _, why := c.join(joinRequest{room: m.room.id, role: m.role, stale: true}); why != nil {
+	if _, why := c.join(joinRequest{room: m.room.id, role: m.role, showsRecording: m.showsRecording, stale: true}); why != nil {
 		c.refuseJoin(why)
 	}
 }

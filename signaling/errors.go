@@ -19,6 +19,14 @@ const (
 	codeDraining       code = "draining" // the server is about to stop and opens no new room
 	codeModeRefused    code = "mode-refused"
 	codeRateLimited    code = "rate-limited" // the socket sends too much and is slowed down
+
+	// Of recordings, some of them a Recorder's own words.
+	codeRecordingOff  code = "off"         // the server records nothing
+	codeNotAllowed    code = "not-allowed" // this member may not ask for that
+	codeRecordingOn   code = "already"
+	codeNotRecording  code = "not-recording"
+	codeRecordingDisk code = "disk" // no room for another recording, or it can't be written
+	codeRecordingBusy code = "busy"
 )
 
 // refusal is an error for the client. Its text may name what the client sent, shortened and quoted, and nothing of

@@ -93,7 +93,7 @@ func (c *conn) onCandidate(ev *socketio.Event, payload []byte) (any, *refusal) {
 		relay, kept := c.server.relay, bytes.Clone(e.candidate)
 		c.server.stats.relayCandidates.Add(1)
 		later := c.later(ev)
-		r.postCall(func() { later(relay.Candidate(r.id, m.id, target.id, e.screen, kept)) })
+		r.postCall(func() { later(nil, unusable(relay.Candidate(r.id, m.id, target.id, e.screen, kept))) })
 		r.deliverLocked()
 		return nil, errLater
 	}
@@ -183,7 +183,7 @@ func (c *conn) relaySignal(ev *socketio.Event, m, target *member, screen bool, r
 	r.called = r.called || kind == kindOffer
 	c.server.stats.relaySignals.Add(1)
 	later := c.later(ev)
-	r.postCall(func() { later(relay.Signal(r.id, m.id, target.id, screen, kind, sdp, kept)) })
+	r.postCall(func() { later(nil, unusable(relay.Signal(r.id, m.id, target.id, screen, kind, sdp, kept))) })
 	r.deliverLocked()
 	return nil, errLater
 }
@@ -232,21 +232,32 @@ func parseRelayed(rawKind, signal []byte) (kind, sdp string, payload []byte, why
 	return kind, sdp, nil, nil
 }
 
-// later returns what answers an event when the relay has taken or refused it, on any goroutine and after the handler,
-// when only events that ask for an acknowledgement may still be touched.
-func (c *conn) later(ev *socketio.Event) func(error) {
+// later returns what answers an event when the relay or the recorder has taken or refused it, on any goroutine and after
+// the handler, when only events that ask for an acknowledgement may still be touched. A nil ack is a bare {ok: true}.
+func (c *conn) later(ev *socketio.Event) func(ack any, why *refusal) {
 	name := ev.Name
 	if !ev.WantsAck() {
 		ev = nil
 	}
-	return func(err error) {
+	return func(ack any, why *refusal) {
 		switch {
-		case err != nil:
-			c.refuse(name, ev, &refusal{code: codeBadDescription, text: err.Error()})
-		case ev != nil:
+		case why != nil:
+			c.refuse(name, ev, why)
+		case ev == nil:
+		case ack == nil:
 			ev.Ack(ackOK{OK: true})
+		default:
+			ev.Ack(ack)
 		}
 	}
+}
+
+// unusable is what the relay's error is to the client; nil stays nil.
+func unusable(err error) *refusal {
+	if err == nil {
+		return nil
+	}
+	return &refusal{code: codeBadDescription, text: err.Error()}
 }
 
 // maySend tells whether m may send to target, which may be nil; r.mu is held. What one sends oneself has no meaning
@@ -309,7 +320,7 @@ func parseStatus(payload []byte) (interview, sharing []byte, why *refusal) {
 	return nil, nil, badField("isSharing", "true or false")
 }
 
-func (c *conn) onScreenShareStatus(_ *socketio.Event, payload []byte) (any, *refusal) {
+func (c *conn) onScreenShareStatus(ev *socketio.Event, payload []byte) (any, *refusal) {
 	interview, status, why := parseStatus(payload)
 	if why != nil {
 		return nil, why
@@ -319,7 +330,8 @@ func (c *conn) onScreenShareStatus(_ *socketio.Event, payload []byte) (any, *ref
 		return nil, why
 	}
 	// r.mu is held.
-	r.postAll(m, socketio.EncodeRaw("screen-share-status", partUserID, c.quotedID, partSharing, status, partEnd))
+	r.postAll(m, socketio.EncodeRaw(ev.Name, partUserID, c.quotedID, partSharing, status, partEnd))
+	r.saidLocked(c, ev.Name, partUserID, c.quotedID, partSharing, status, partEnd)
 	if m != nil && r.mode == ModeRelay {
 		relay, sharing := c.server.relay, string(status) == "true"
 		r.postCall(func() { relay.ScreenShareStatus(r.id, m.id, sharing) })

@@ -180,6 +180,15 @@ var hostile = []struct{ event, payload, code, names string }{
 	{"language-change", `{"interviewId":"ROOM","questionId":"q","language":1}`, "bad-payload", "language"},
 	{"question-change", `{"interviewId":"ROOM","questionId":[],"currentQuestionIndex":1}`, "bad-payload", "questionId"},
 	{"question-change", `{"interviewId":"ROOM","questionId":"q","currentQuestionIndex":{}}`, "bad-payload", "currentQuestionIndex"},
+	{"recording-start", ``, "bad-payload", "payload"},
+	{"recording-start", `{}`, "bad-payload", "interviewId is missing"},
+	{"recording-start", `{"interviewId":null}`, "bad-payload", "interviewId"},
+	{"recording-stop", `{"interviewId":["ROOM"]}`, "bad-payload", "interviewId"},
+	{"recording-stop", `{"interviewId":"` + strings.Repeat("x", 257) + `"}`, "too-large", "interviewId"},
+	{"recording-consent", `{"agreed":true}`, "bad-payload", "interviewId"},
+	{"recording-consent", `{"interviewId":"ROOM"}`, "bad-payload", "agreed is missing"},
+	{"recording-consent", `{"interviewId":"ROOM","agreed":"true"}`, "bad-payload", "agreed must"},
+	{"recording-consent", `{"interviewId":"ROOM","agreed":true,"agreed":false}`, "bad-payload", `"agreed" twice`},
 }
 
 func TestHostilePayloads(t *testing.T) {

@@ -3,6 +3,7 @@ package signaling
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"testing"
 	"unicode/utf8"
 )
@@ -23,6 +24,7 @@ func FuzzPayloads(f *testing.F) {
 	f.Add([]byte(`{"interviewId":"iv","userRole":"recruiter","mode":"p2p"}`))
 	f.Add([]byte(`{"interviewId":7,"questionId":"\ud800","code":"x","language":null,"currentQuestionIndex":1e9}`))
 	f.Add([]byte(`{"interviewId":"iv","content":"x","userRole":"candidate","isSharing":false}`))
+	f.Add([]byte(`{"interviewId":"iv","agreed":true}`))
 	limits := Limits{SignalBytes: 1000, CandidateBytes: 500, ChatMessageBytes: 500, CodeBytes: 500}.withDefaults()
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if !json.Valid(payload) || !utf8.Valid(payload) {
@@ -57,6 +59,10 @@ func FuzzPayloads(f *testing.F) {
 		}
 		if _, sharing, why := parseStatus(payload); why == nil {
 			forwarded(t, partUserID, []byte(`"id"`), partSharing, sharing, partEnd)
+		}
+		if interview, agreed, why := parseConsent(payload); why == nil {
+			same(t, payload, "interviewId", interview)
+			same(t, payload, "agreed", strconv.AppendBool(nil, agreed))
 		}
 		if e, why := parseChat(payload, &limits); why == nil {
 			same(t, payload, "content", e.content)

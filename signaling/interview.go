@@ -68,7 +68,7 @@ func parseChat(payload []byte, limits *Limits) (e chatEvent, why *refusal) {
 	return e, optionalString("userRole", e.sender, maxShortText)
 }
 
-func (c *conn) onChatMessage(_ *socketio.Event, payload []byte) (any, *refusal) {
+func (c *conn) onChatMessage(ev *socketio.Event, payload []byte) (any, *refusal) {
 	e, why := parseChat(payload, &c.server.limits)
 	if why != nil {
 		return nil, why
@@ -84,7 +84,8 @@ func (c *conn) onChatMessage(_ *socketio.Event, payload []byte) (any, *refusal) 
 	entry = appendMember(entry, "content", e.content)
 	entry = appendTimestamp(append(entry, `,"timestamp":`...), now)
 	entry = appendMember(entry, "sender", e.sender)
-	r.postAll(nil, socketio.EncodeRaw("chat-message", entry, partNotOwn))
+	r.postAll(nil, socketio.EncodeRaw(ev.Name, entry, partNotOwn))
+	r.saidLocked(c, ev.Name, entry, partNotOwn)
 	r.chat.keep(append(entry, '}'))
 	r.deliverLocked()
 	return nil, nil
@@ -167,6 +168,7 @@ func (c *conn) questionChanged(event string, payload []byte, keep func(r *room, 
 	b = appendMember(b, "currentQuestionIndex", e.index)
 	b = appendMember(b, "timestamp", stamp)
 	r.postAll(nil, socketio.EncodeRaw(event, b, partEnd))
+	r.saidLocked(c, event, b, partEnd)
 	r.deliverLocked()
 	return nil, nil
 }

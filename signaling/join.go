@@ -9,6 +9,8 @@ type joinRequest struct {
 	role  string
 	mode  []byte // JSON as it came, or nil
 	stale bool   // the page may hold connections to members who think that it has left
+
+	showsRecording bool
 }
 
 type joinAck struct {
@@ -19,10 +21,10 @@ type joinAck struct {
 	Warning  *errorOut `json:"warning,omitempty"` // the join stands, but not in the mode that was asked for
 }
 
-var joinNames = []string{"interviewId", "userRole", "mode"}
+var joinNames = []string{"interviewId", "userRole", "mode", "showsRecording"}
 
 func parseJoin(payload []byte) (req joinRequest, why *refusal) {
-	var f [3][]byte
+	var f [4][]byte
 	if why = fields(payload, joinNames, f[:]); why != nil {
 		return req, why
 	}
@@ -33,6 +35,7 @@ func parseJoin(payload []byte) (req joinRequest, why *refusal) {
 		return req, why
 	}
 	req.mode = f[2]
+	req.showsRecording = string(f[3]) == "true"
 	return req, nil
 }
 
@@ -107,7 +110,7 @@ func (c *conn) join(req joinRequest) (joinAck, *refusal) {
 		if again {
 			r.removeLocked(old)
 		}
-		m = &member{conn: c, room: r, id: c.id, role: req.role}
+		m = &member{conn: c, room: r, id: c.id, role: req.role, showsRecording: req.showsRecording}
 		r.addLocked(m)
 	}
 	if req.stale {
@@ -183,6 +186,8 @@ func (r *room) chooseModeLocked(req joinRequest, legs bool) *errorOut {
 		return refuse("only a recruiter may choose the mode; the room is in mode " + string(r.mode))
 	case want == ModeRelay && r.server.relay == nil:
 		return refuse("this server has no relay; the room is in mode p2p")
+	case r.recorded:
+		return refuse("the interview is recorded, which needs the relay")
 	case r.called || legs:
 		return refuse("the call has begun; the room stays in mode " + string(r.mode))
 	}

@@ -198,6 +198,9 @@ func TestBinaryIsRefused(t *testing.T) {
 					"language-change":     `{"interviewId":"iv","questionId":"q","language":` + bytes + `,"currentQuestionIndex":0}`,
 					"question-change":     bytes,
 					"join-room":           `{"interviewId":"other","userRole":"recruiter","mode":` + bytes + `}`,
+					"recording-start":     `{"interviewId":"iv","extra":` + bytes + `}`,
+					"recording-stop":      `{"interviewId":"iv","extra":` + bytes + `}`,
+					"recording-consent":   `{"interviewId":"iv","agreed":` + bytes + `}`,
 				}
 				if len(payloads) != len(handlers) {
 					t.Fatalf("%d events tried of %d", len(payloads), len(handlers))

@@ -32,12 +32,15 @@ type rig struct {
 	ctx    context.Context
 }
 
-func start(t *testing.T, o Options, relay Relay) *rig {
+func start(t *testing.T, o Options, relay Relay, more ...func(*Server)) *rig {
 	t.Helper()
 	o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	s := New(o)
 	if relay != nil {
 		s.SetRelay(relay)
+	}
+	for _, set := range more {
+		set(s)
 	}
 	ts := httptest.NewServer(s)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)

@@ -25,6 +25,8 @@ type room struct {
 	gone       bool               // guarded by mu; the last member has left, and nobody may join any more
 	mode       Mode               // guarded by mu
 	called     bool               // guarded by mu; an offer has been forwarded or handed to the relay
+	recorded   bool               // guarded by mu; a recording was begun, so the mode stays
+	recording  RecordingStatus    // guarded by mu; as members are told
 	members    map[string]*member // guarded by mu; by socket id
 	list       []*member          // guarded by mu; the same, in order of joining
 	departed   []string           // guarded by mu; ids of the last members who left, oldest first
@@ -44,6 +46,8 @@ type member struct {
 	id   string // the socket's
 	role string
 
+	showsRecording bool // its page shows recording-status itself
+
 	moved     bool   // guarded by conn.mu; the socket is in another room
 	gone      bool   // guarded by room.mu; has left
 	suspended uint64 // guarded by room.mu; 0, or the number of the suspension that it is in
@@ -57,6 +61,8 @@ func newRoom(s *Server, id string) *room {
 		members: make(map[string]*member),
 		chat:    chatHistory{limits: &s.limits},
 		code:    newCodeState(&s.limits),
+
+		recording: s.recording.Idle,
 	}
 }
 
@@ -70,6 +76,7 @@ func (r *room) addLocked(m *member) {
 	if r.mode == ModeRelay {
 		r.relayJoinLocked(m)
 	}
+	r.recorderJoinLocked(m)
 	r.postAll(m, encodeUserJoined(m))
 }
 
@@ -79,6 +86,7 @@ func (r *room) welcomeLocked(m *member) {
 	r.post(m, r.chat.encode())
 	r.post(m, r.code.encode())
 	r.tellICEServersLocked(m)
+	r.tellRecordingLocked(m)
 }
 
 // partLocked has m's page close what it holds of an earlier stay. It goes out before room-users, and a page that holds
@@ -119,7 +127,8 @@ func (r *room) noteDepartedLocked(id string) {
 	r.departed = append(r.departed, id)
 }
 
-// removeLocked ends m's membership, once: the second call does nothing. The others are told, then the relay.
+// removeLocked ends m's membership, once: the second call does nothing. The others are told, then the relay, then the
+// recorder.
 func (r *room) removeLocked(m *member) bool {
 	if m.gone {
 		return false
@@ -140,6 +149,7 @@ func (r *room) removeLocked(m *member) bool {
 	if r.mode == ModeRelay {
 		r.relayLeaveLocked(m)
 	}
+	r.recorderLeaveLocked(m)
 	return true
 }
 
@@ -195,7 +205,7 @@ func (r *room) leave(m *member, reason string) {
 	}
 }
 
-// setModeLocked changes the mode of a room in which nobody has called yet.
+// setModeLocked changes the mode. In a room where somebody has called that is not all: see relayCallsLocked.
 func (r *room) setModeLocked(mode Mode) {
 	if mode == r.mode {
 		return

@@ -15,16 +15,18 @@ import (
 	"skillsage/signaling/socketio"
 )
 
-// Server is the signaling server. Its methods are safe for concurrent use, SetRelay and SetICEServers excepted.
+// Server is the signaling server. Its methods are safe for concurrent use, SetRelay, SetRecorder and SetICEServers excepted.
 type Server struct {
 	// Static once the first request is served.
-	log      *slog.Logger
-	limits   Limits
-	preset   Mode
-	roomMode RoomMode
-	relay    Relay // nil: peer to peer only
-	io       *socketio.Server
-	cors     engineio.CORS
+	log       *slog.Logger
+	limits    Limits
+	preset    Mode
+	roomMode  RoomMode
+	relay     Relay    // nil: peer to peer only
+	recorder  Recorder // nil: nothing is recorded
+	recording Recording
+	io        *socketio.Server
+	cors      engineio.CORS
 
 	iceServers func(member string, mode Mode) iceServersOut // nil: members are told of none
 

@@ -43,7 +43,8 @@ const (
 var dropNames = [dropReasons]string{"not-joined", "no-such-member", "no-such-room", "to-self"}
 
 var codes = [...]code{codeBadPayload, codeTooLarge, codeUnknownRole, codeBadDescription, codeNotJoined, codeNoRoom, codeNoMember,
-	codeRoomFull, codeTooManyRooms, codeDraining, codeModeRefused, codeRateLimited}
+	codeRoomFull, codeTooManyRooms, codeDraining, codeModeRefused, codeRateLimited,
+	codeRecordingOff, codeNotAllowed, codeRecordingOn, codeNotRecording, codeRecordingDisk, codeRecordingBusy}
 
 var legStates = [...]string{"connected", "disconnected", "failed", "closed", stateRehome, stateRefused, "other"}
 

@@ -425,7 +425,7 @@ func TestBadStartsAreRefusedByName(t *testing.T) {
 		{[]string{"SKILLSAGE_RELAY_MOD=p2p", "PORT=0"}, nil, []string{"SKILLSAGE_RELAY_MOD: unknown variable"}},
 		{[]string{"SKILLSAGE_RELAY_MODE=sfu", "PORT=x"}, nil, []string{"allowed: relay or p2p", "server.port"}},
 		{nil, []string{"--config", "none.yaml"}, []string{"none.yaml"}},
-		{nil, []string{"start"}, []string{`unknown command "start"`, "serve, check-config, doctor, healthcheck and version"}},
+		{nil, []string{"start"}, []string{`unknown command "start"`, "serve, check-config, compose, doctor, healthcheck and version"}},
 		{[]string{"SKILLSAGE_ADMIN_LISTEN=0.0.0.0:9090"}, nil, []string{"admin.listen: 0.0.0.0:9090", "needs admin.token"}},
 		{[]string{"SKILLSAGE_ADMIN_PUBLIC=true"}, nil, []string{"admin.public: true needs admin.token"}},
 		{nil, []string{"check-config", "--log.format=xml"}, []string{"log.format", "text or json"}},

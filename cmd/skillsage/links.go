@@ -39,6 +39,10 @@ func printLinks(out io.Writer, cfg *config.Config, s *server) {
 	if cfg.Relay.Mode == "p2p" {
 		fmt.Fprintln(out, "media goes from browser to browser (relay.mode is p2p)")
 	}
+	if s.recordings.recorder != nil {
+		when := map[string]string{"on-request": "when a recruiter asks for it", "always": "always"}[cfg.Recording.Mode]
+		fmt.Fprintf(out, "interviews are recorded %s, in %s\n", when, absolute(cfg.Recording.Dir))
+	}
 	if s.admin != nil {
 		fmt.Fprintf(out, "rooms, metrics and profiles at http://%s/\n", s.adminAddr)
 	}

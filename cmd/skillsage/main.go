@@ -34,8 +34,10 @@ func run(args, environ []string, out, errOut io.Writer) int {
 	case "version":
 		fmt.Fprintln(out, "skillsage", version(), runtime.Version())
 		return exitOK
+	case "compose": // needs no configuration
+		return composeFile(args, out, errOut)
 	default:
-		fmt.Fprintf(errOut, "skillsage: unknown command %q; the commands are serve, check-config, doctor, healthcheck and version\n", command)
+		fmt.Fprintf(errOut, "skillsage: unknown command %q; the commands are serve, check-config, compose, doctor, healthcheck and version\n", command)
 		return exitUsage
 	}
 

@@ -28,26 +28,27 @@ import (
 	"skillsage/web"
 )
 
-// stopTime is how long the end may take once the drain is over.
+// stopTime is how long the end may take once the drain is over and recordings are finished.
 const stopTime = 2 * time.Second
 
 // server is everything that runs, in the order in which it starts. Its fields are static after start.
 type server struct {
-	log       *slog.Logger
-	certs     certs.Source // nil without TLS
-	front     *front.Front
-	media     *network.Port     // nil when no room can ever be relayed and there is no TURN server
-	addresses *public.Addresses // nil likewise
-	engine    *sfu.Engine       // nil when no room can ever be relayed
-	tcp       *icetcp.Mux       // nil when media does not use TCP
-	turn      *turn.Server      // nil when it is off
-	visitor   string            // who may use it without being in a room: the doctor
-	signaling *signaling.Server
-	health    httpapi.Health
-	http      *http.Server
-	admin     *http.Server // nil when it is off
-	adminAddr net.Addr     // likewise
-	failed    chan error   // a listener that broke
+	log        *slog.Logger
+	certs      certs.Source // nil without TLS
+	front      *front.Front
+	media      *network.Port     // nil when no room can ever be relayed and there is no TURN server
+	addresses  *public.Addresses // nil likewise
+	engine     *sfu.Engine       // nil when no room can ever be relayed
+	tcp        *icetcp.Mux       // nil when media does not use TCP
+	turn       *turn.Server      // nil when it is off
+	visitor    string            // who may use it without being in a room: the doctor
+	signaling  *signaling.Server
+	recordings recordings
+	health     httpapi.Health
+	http       *http.Server
+	admin      *http.Server // nil when it is off
+	adminAddr  net.Addr     // likewise
+	failed     chan error   // a listener that broke
 }
 
 // serve runs the server until a signal ends it.
@@ -85,8 +86,9 @@ func serve(cfg *config.Config, out, errOut io.Writer) error {
 		s.drain(cfg.Shutdown.Drain)
 	}
 	// Whatever hangs, the process does not outlive its promise.
-	time.AfterFunc(stopTime, func() {
-		log.Error("not everything ended in time", "limit", stopTime)
+	limit := s.stopLimit()
+	time.AfterFunc(limit, func() {
+		log.Error("not everything ended in time", "limit", limit)
 		os.Exit(exitFailed)
 	})
 	s.close()
@@ -141,6 +143,9 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 		}
 		s.engine.SetOutbox(outbox{s.signaling})
 		s.signaling.SetRelay(s.engine)
+	}
+	if err = s.startRecordings(cfg); err != nil {
+		return nil, err
 	}
 	s.signaling.SetICEServers(cfg.TURN.CredentialTTL, s.iceServers(cfg))
 
@@ -267,9 +272,20 @@ func (s *server) drain(limit time.Duration) {
 	}
 }
 
-// close ends the parts in the reverse order of their start: nobody new, then the members' sockets,
+// stopLimit is how long close may take.
+func (s *server) stopLimit() time.Duration {
+	if s.recordings.recorder != nil {
+		return stopTime + finishTime
+	}
+	return stopTime
+}
+
+// close ends the parts in the reverse order of their start: the recordings, then nobody new, then the members' sockets,
 // their media, the ports. What does not end in time is cut.
 func (s *server) close() {
+	finishing, cancelFinishing := context.WithTimeout(context.Background(), finishTime)
+	defer cancelFinishing()
+	s.note("recordings are left for the next start to finish", s.recordings.finish(finishing))
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime-500*time.Millisecond)
 	defer cancel()
 	requests, cutRequests := context.WithCancel(ctx)

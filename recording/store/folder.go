@@ -11,9 +11,6 @@ import (
 	"skillsage/recording/manifest"
 )
 
-// removedMark precedes the name of a folder whose removal has begun.
-const removedMark = ".removed-"
-
 // Folder is the folder of one recording. It holds nothing open; its methods may be called concurrently.
 type Folder struct {
 	store     *Store
@@ -97,20 +94,14 @@ func (f *Folder) Unfinished() (bool, error) {
 // Lock keeps others from removing or finishing the recording, in this process and others, until release; ErrBusy if
 // somebody else has it. The end of a process releases it.
 func (f *Folder) Lock() (release func(), err error) {
-	root, err := f.Root()
-	if err != nil {
-		return nil, err
+	if f.store.checkDir(f.path()) != nil {
+		return nil, ErrNotFound
 	}
-	defer root.Close()
-	dir, err := root.Open(".")
-	if err != nil {
-		return nil, err
+	release, err = f.store.lock(f.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotFound
 	}
-	if err := lockFile(dir); err != nil {
-		_ = dir.Close()
-		return nil, err
-	}
-	return func() { _ = dir.Close() }, nil
+	return release, err
 }
 
 // Size is what the recording's files take, in bytes.
@@ -152,6 +143,6 @@ func (f *Folder) Remove() error {
 	if err := f.store.root.RemoveAll(removed); err != nil {
 		return err
 	}
-	_ = f.store.root.Remove(f.parent) // if it is empty
+	f.store.removeParent(f.parent)
 	return nil
 }

@@ -11,12 +11,12 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"skillsage/recording/manifest"
@@ -27,6 +27,14 @@ const (
 	DirMode  fs.FileMode = 0o700
 	FileMode fs.FileMode = 0o600
 )
+
+// What precedes the id in the name of a folder that is being made, and of one that is being removed.
+const (
+	newMark     = ".new-"
+	removedMark = ".removed-"
+)
+
+const madeWithin = time.Minute // a folder is made in, or else its maker has died
 
 var (
 	// ErrNotFound says that there is no such recording.
@@ -39,6 +47,8 @@ var (
 type Store struct {
 	dir  string
 	root *os.Root
+
+	parents sync.Mutex // held while a folder of an interview is made or removed; other processes have to be reckoned with
 }
 
 // Open opens the store in dir, which is made if need be.
@@ -98,31 +108,62 @@ func newID(at time.Time) string {
 
 // Create makes the folder of a recording of interview that starts at that time.
 func (s *Store) Create(interview string, at time.Time) (*Folder, error) {
-	name := escape(interview)
-	for range 8 {
-		f := &Folder{store: s, interview: interview, known: true, id: newID(at), parent: name}
-		if err := s.root.Mkdir(name, DirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-		if err := s.checkDir(name); err != nil {
-			return nil, err
-		}
-		err := s.root.Mkdir(f.path(), DirMode)
-		if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
-			continue // the id is taken, or the last recording of the interview was just removed with its folder
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, dir := range []string{".", name} {
-			if err := s.syncDir(dir); err != nil {
-				_ = s.root.Remove(f.path())
-				return nil, err
-			}
-		}
-		return f, nil
+	f, release, err := s.CreateLocked(interview, at)
+	if err == nil {
+		release()
 	}
-	return nil, fmt.Errorf("store: no folder could be made for a recording in %s", name)
+	return f, err
+}
+
+// CreateLocked is Create and Folder.Lock at once: nobody ever finds the folder without its lock.
+func (s *Store) CreateLocked(interview string, at time.Time) (f *Folder, release func(), err error) {
+	parent := escape(interview)
+	for range 8 {
+		f = &Folder{store: s, interview: interview, known: true, id: newID(at), parent: parent}
+		release, err = s.create(f)
+		if err == nil {
+			return f, release, nil
+		}
+		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+		// The id is taken, or the interview's folder was just removed because it was empty.
+	}
+	return nil, nil, err
+}
+
+func (s *Store) create(f *Folder) (release func(), err error) {
+	s.parents.Lock()
+	defer s.parents.Unlock()
+	if err := s.root.Mkdir(f.parent, DirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err := s.checkDir(f.parent); err != nil {
+		return nil, err
+	}
+	if _, err := s.root.Lstat(f.path()); err == nil {
+		return nil, fs.ErrExist
+	}
+	made := path.Join(f.parent, newMark+f.id)
+	if err := s.root.Mkdir(made, DirMode); err != nil {
+		return nil, err
+	}
+	if release, err = s.lock(made); err != nil {
+		return nil, err
+	}
+	err = s.root.Rename(made, f.path())
+	for _, dir := range []string{".", f.parent} {
+		if err == nil {
+			err = s.syncDir(dir)
+		}
+	}
+	if err != nil {
+		_ = s.root.Remove(made)
+		_ = s.root.Remove(f.path())
+		release()
+		return nil, err
+	}
+	return release, nil
 }
 
 // Folder finds a recording; ErrNotFound if there is none of that id.
@@ -183,7 +224,7 @@ func (s *Store) list(to []*Folder, parent, interview string, known bool) ([]*Fol
 	return to, nil
 }
 
-// Sweep removes what a Folder.Remove has left that was cut short.
+// Sweep removes what a Create or a Folder.Remove has left that was cut short.
 func (s *Store) Sweep() error {
 	entries, err := s.readDir(".")
 	if err != nil {
@@ -197,23 +238,75 @@ func (s *Store) Sweep() error {
 		inner, err := s.readDir(e.Name())
 		errs = errors.Join(errs, err)
 		for _, r := range inner {
-			if id, removed := strings.CutPrefix(r.Name(), removedMark); removed && ValidID(id) {
-				errs = errors.Join(errs, s.root.RemoveAll(path.Join(e.Name(), r.Name())))
+			if s.rest(e.Name(), r.Name()) {
+				errs = errors.Join(errs, s.sweep(path.Join(e.Name(), r.Name())))
 			}
 		}
-		_ = s.root.Remove(e.Name()) // if it is empty
+		s.removeParent(e.Name())
 	}
 	return errs
 }
 
-// readDir lists a folder of the store by name.
+// removeParent removes the folder of an interview if it is empty.
+func (s *Store) removeParent(name string) {
+	s.parents.Lock()
+	defer s.parents.Unlock()
+	_ = s.root.Remove(name)
+}
+
+// sweep removes a folder, unless somebody is at it.
+func (s *Store) sweep(name string) error {
+	release, err := s.lock(name)
+	if errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	return s.root.RemoveAll(name)
+}
+
+// rest tells whether a folder was left by something that was cut short.
+func (s *Store) rest(parent, name string) bool {
+	if id, marked := strings.CutPrefix(name, removedMark); marked {
+		return ValidID(id)
+	}
+	id, marked := strings.CutPrefix(name, newMark)
+	if !marked || !ValidID(id) {
+		return false
+	}
+	info, err := s.root.Lstat(path.Join(parent, name))
+	return err == nil && time.Since(info.ModTime()) > madeWithin
+}
+
+// lock takes the lock of a folder, which stays with it when it is renamed.
+func (s *Store) lock(name string) (release func(), err error) {
+	dir, err := s.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(dir); err != nil {
+		_ = dir.Close()
+		return nil, err
+	}
+	return func() { _ = dir.Close() }, nil
+}
+
+// readDir lists a folder of the store by name. One that has just been removed is empty.
 func (s *Store) readDir(name string) ([]fs.DirEntry, error) {
 	d, err := s.root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
 	entries, err := d.ReadDir(-1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
 	return entries, err
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -235,6 +236,15 @@ func TestSweepEndsWhatWasCutShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	young, old := newMark+"20261126T105316Z-00000001", newMark+"20261126T105316Z-00000002"
+	for _, name := range []string{young, old} {
+		if err := os.Mkdir(filepath.Join(s.Dir(), "a", name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(filepath.Join(s.Dir(), "a", old), start, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Rename(half.Path(), filepath.Join(filepath.Dir(half.Path()), removedMark+half.ID())); err != nil {
 		t.Fatal(err)
 	}
@@ -247,6 +257,9 @@ func TestSweepEndsWhatWasCutShort(t *testing.T) {
 	if left, err := os.ReadDir(s.Dir()); err != nil || len(left) != 1 {
 		t.Errorf("left: %v, %v", left, err)
 	}
+	if left, err := os.ReadDir(filepath.Join(s.Dir(), "a")); err != nil || len(left) != 2 || left[0].Name() != young {
+		t.Errorf("left of the interview: %v, %v", left, err)
+	}
 	if _, err := kept.Root(); err != nil {
 		t.Error(err)
 	}
@@ -256,5 +269,36 @@ func TestSpace(t *testing.T) {
 	free, total, err := open(t).Space()
 	if err != nil || free == 0 || total < free {
 		t.Errorf("%d of %d bytes are free, %v", free, total, err)
+	}
+}
+
+func TestFoldersAreMadeWhileOthersAreRemoved(t *testing.T) {
+	s := open(t)
+	stop := make(chan struct{})
+	var sweeper sync.WaitGroup
+	defer func() {
+		close(stop)
+		sweeper.Wait()
+	}()
+	sweeper.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := s.Sweep(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 50 {
+		f, err := s.Create("a", start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Remove(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

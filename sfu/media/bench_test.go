@@ -294,3 +294,88 @@ func forwardingToSockets(b testing.TB, feeds int) (deliver func(), all []*Feed) 
 		port.received(raw, to)
 	}, all
 }
+
+// TestTappingDoesNotAllocate has one tap that is read and one that is not.
+func TestTappingDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	f := newFeeding(t, video)
+	f.sink.keep = false
+	f.report(0)
+	read, stalled := newTapped(t, f, TapOptions{}), newTapped(t, f, TapOptions{})
+	raw := rtpBytes(t, rtp.Header{PayloadType: 96, SSRC: 1000}, 0, 0, append(numbered(true, 0), make([]byte, 1100)...))
+	n, packets := uint16(0), 0
+	deliver := func() {
+		n++
+		raw[2], raw[3], raw[17], raw[18] = byte(n>>8), byte(n), byte(n>>8), byte(n)
+		f.port.received(raw, f.to)
+		raw[rtpHeaderSize+8+1] = 0x11 // from now on no key frames
+		for {
+			event, err := read.tap.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if event.Kind == TapPacket {
+				packets++
+				return
+			}
+		}
+	}
+	for range 8000 { // the other one is full then
+		deliver()
+	}
+	if n := testing.AllocsPerRun(5000, deliver); n != 0 {
+		t.Errorf("%v allocations per packet", n)
+	}
+	if packets < 13000 {
+		t.Errorf("only %d packets were read", packets)
+	}
+	if free := stalled.tap.queue.record(1200); free != nil {
+		t.Error("the stalled tap is not full")
+	}
+}
+
+// BenchmarkTap is what taps add to BenchmarkForward for each packet: copying, and, on the
+// goroutine of its reader elsewhere, reading.
+func BenchmarkTap(b *testing.B) {
+	for _, taps := range []int{0, 1, 2} {
+		b.Run(fmt.Sprint(taps), func(b *testing.B) {
+			f := newFeeding(b, video)
+			f.sink.keep = false
+			f.report(0)
+			var all []*tapped
+			for range taps {
+				all = append(all, newTapped(b, f, TapOptions{}))
+			}
+			raw := rtpBytes(b, rtp.Header{PayloadType: 96, SSRC: 1000}, 0, 0, append(numbered(true, 0), make([]byte, 1100)...))
+			n, read := uint16(0), 0
+			b.ReportAllocs()
+			for b.Loop() {
+				n++
+				raw[2], raw[3], raw[17], raw[18] = byte(n>>8), byte(n), byte(n>>8), byte(n)
+				f.port.received(raw, f.to)
+				raw[rtpHeaderSize+8+1] = 0x11
+				if n%16 != 0 {
+					continue
+				}
+				for _, d := range all { // as much as there is
+					for {
+						d.tap.done()
+						event, _, err := d.tap.step(monotonic())
+						if err != nil {
+							b.Fatal(err)
+						}
+						if event.Kind == 0 {
+							break
+						}
+						read++
+					}
+				}
+			}
+			if taps > 0 && read < taps*(b.N-17) {
+				b.Errorf("%d of %d packets were read", read, taps*b.N)
+			}
+		})
+	}
+}

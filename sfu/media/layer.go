@@ -146,6 +146,7 @@ func (s *Source) survey(now int64) {
 		for _, stream := range *s.active.streams.Load() {
 			stream.mu.Lock()
 			stream.missing.lossy = s.repairs.wait > 0
+			stream.missing.keep = s.taps.Load().longestWait()
 			stream.mu.Unlock()
 		}
 	}

@@ -2,6 +2,7 @@ package media
 
 import (
 	"container/heap"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -143,19 +144,23 @@ type lipSync struct {
 	rnd        *rand.Rand
 	queue      events
 	wrong, ppm float64 // of the publisher's NTP clock: s, and its drift
+	publisher  *Publisher
 	port       *Port
 	ssrc       uint32
 	base       int64 // delay of the network
 	// By kind, audio first.
-	sources [2]*Source
-	ears    [2]*ear
-	streams [2]*crystal
-	drift   [2]float64 // of the RTP clocks
-	wrongBy [2]float64 // where the viewer sees the last packet, against the truth
-	seen    [2]bool
-	changed int64      // when a carrier last was changed
-	worst   [2]float64 // [1]: while the first packets of a new carrier arrive
-	worstAt [2]int64
+	sources    [2]*Source
+	ears       [2]*ear
+	streams    [2]*crystal
+	drift      [2]float64 // of the RTP clocks
+	wrongBy    [2]float64 // where the viewer sees the last packet, against the truth
+	seen       [2]bool
+	changed    int64 // when a carrier last was changed
+	taps       [2]*tapEar
+	tapWorst   [2]float64
+	tapWorstAt [2]int64
+	worst      [2]float64 // [1]: while the first packets of a new carrier arrive
+	worstAt    [2]int64
 }
 
 func (l *lipSync) delay() int64 { return l.base + int64(l.rnd.ExpFloat64()*15e6) }
@@ -186,6 +191,7 @@ func (l *lipSync) capture(kind int, now, extra int64) {
 			payload = []byte{0x10, 0x10, 0, 0, 0x9d, 1, 0x2a}
 		}
 	}
+	payload = binary.BigEndian.AppendUint64(payload, uint64(now))
 	number, timestamp := c.sequence, c.timestamp(now)
 	c.sequence++
 	c.packets++
@@ -195,6 +201,7 @@ func (l *lipSync) capture(kind int, now, extra int64) {
 		e.arrived = false
 		c.upstream.received(&packet{payloadType: pt, sequence: number, timestamp: timestamp, ssrc: c.upstream.ssrc, payload: payload, marker: true}, false, arrival)
 		l.takeReports(arrival)
+		l.listen(arrival)
 		if source == nil || !e.arrived {
 			return
 		}
@@ -248,18 +255,21 @@ func TestVoiceAndPictureStayTogether(t *testing.T) {
 		{0, 0, 0}, {100, 100, 100}, {100, -100, 100}, {-100, 100, -50}, {-100, 0, 100},
 	} {
 		t.Run(fmt.Sprintf("ppm %v, %v, %v", c.ntp, c.audio, c.video), func(t *testing.T) {
+			publisher := new(Publisher)
 			l := &lipSync{
 				t: t, rnd: rand.New(rand.NewPCG(7, 11)), wrong: -3600 * 37, ppm: c.ntp, drift: [2]float64{c.audio, c.video},
-				port: newPort(PortOptions{}), base: 20e6, ssrc: 100,
+				publisher: publisher, port: newPort(PortOptions{Publisher: publisher}), base: 20e6, ssrc: 100,
 			}
 			for kind, what := range []webrtc.RTPCodecType{audio, video} {
 				l.sources[kind] = NewSource(SourceOptions{Kind: what})
+				l.taps[kind] = newTapEar(t, l.sources[kind])
 				l.ears[kind] = newEar(t, l.sources[kind], what, []float64{48000, 90000}[kind])
 				l.carry(kind)
 			}
 			l.hour()
 			t.Logf("at most %.1f ms apart, at %v; %.1f ms at %v, just after a carrier was changed",
 				l.worst[0]*1e3, time.Duration(l.worstAt[0]), l.worst[1]*1e3, time.Duration(l.worstAt[1]))
+			l.judgeTaps()
 			if l.worst[0] > 0.040 || l.worst[1] > 0.120 {
 				t.Error("voice and picture are too far apart")
 			}
@@ -292,16 +302,16 @@ func (l *lipSync) hour() {
 		}
 		switch {
 		case at(30): // the leg that carried both goes
-			l.port = newPort(PortOptions{})
+			l.port = newPort(PortOptions{Publisher: l.publisher})
 			change(0)
 			change(1)
 		case at(35): // only the picture moves
-			l.port = newPort(PortOptions{})
+			l.port = newPort(PortOptions{Publisher: l.publisher})
 			change(1)
 		case at(38): // and the voice follows it
 			change(0)
 		case at(50), at(50.05), at(55):
-			l.port = newPort(PortOptions{})
+			l.port = newPort(PortOptions{Publisher: l.publisher})
 			change(1)
 			change(0)
 		}

@@ -3,11 +3,12 @@ package media
 import "slices"
 
 const (
-	missingLimit    = 256         // sequence numbers that are waited for at a time
-	missingLifetime = int64(1e9)  // after which one is given up
-	nackTries       = 10          // requests for one packet
-	nackDelay       = int64(10e6) // how long a packet may be merely reordered
-	nackTick        = int64(20e6) // requests are gathered for this long
+	missingLimit    = 256          // sequence numbers that are waited for at a time
+	missingLifetime = int64(1e9)   // after which one is given up
+	nackTries       = 10           // requests for one packet
+	nackDelay       = int64(10e6)  // how long a packet may be merely reordered
+	nackTick        = int64(20e6)  // requests are gathered for this long
+	keptPause       = int64(250e6) // between requests for what only taps wait for
 	defaultRTT      = int64(100e6)
 )
 
@@ -21,6 +22,8 @@ type missingPackets struct {
 	next     int64           // when requests may be sent again
 	// lossy makes every request go out twice if the publisher is far away: one that is lost costs a round trip more.
 	lossy bool
+	// keep is for how long a tap goes on waiting for a packet; 0: there is none.
+	keep int64
 	// unrepairable is set when a packet was given up, until it is asked for.
 	unrepairable bool
 }
@@ -31,6 +34,7 @@ type missingPacket struct {
 	askedAt  int64
 	tries    int
 	again    bool // the request is to be repeated
+	givenUp  bool // only taps wait for it
 }
 
 // packet notes a received packet, original or repaired, and returns how many
@@ -90,10 +94,18 @@ func (m *missingPackets) due(dst []uint16, now, rtt int64) (_ []uint16, givenUp 
 	m.next = now + nackTick
 	kept := m.list[:0]
 	for _, p := range m.list {
-		switch {
-		case now-p.since > max(missingLifetime, 2*rtt) || p.tries == nackTries:
+		if !p.givenUp && (now-p.since > max(missingLifetime, 2*rtt) || p.tries == nackTries) {
+			p.givenUp = true
 			givenUp++
+		}
+		switch {
+		case p.givenUp && now-p.since >= m.keep:
 			continue
+		case p.givenUp:
+			if now-p.askedAt >= max(rtt, keptPause) {
+				p.askedAt = now
+				dst = append(dst, uint16(p.sequence))
+			}
 		case p.tries == 0 && now-p.since >= nackDelay, p.tries > 0 && now-p.askedAt >= retryPause(rtt, p.tries):
 			p.tries++
 			p.askedAt = now

@@ -28,6 +28,8 @@ type PortOptions struct {
 	// OnCheck is called for each authentic connectivity check of the remote peer's, on the ICE agent's goroutine; true
 	// makes the pair that it came on the selected one. Nil: the stack decides alone.
 	OnCheck func(remote ice.Candidate, pair *ice.CandidatePair) (selectPair bool)
+	// Publisher is who the remote peer is: the same for all connections of one page. Nil: nothing else is known of it.
+	Publisher *Publisher
 }
 
 // Port is the media side of one peer connection: the upstreams it receives, the
@@ -42,12 +44,15 @@ type Port struct {
 	shift int64         // of the instants at which the reporter sends, see together
 	wg    sync.WaitGroup
 
+	publisher *Publisher
+
 	// Static after start.
 	rtcp RTCPWriter
 
 	connected atomic.Bool
 	upstreams atomic.Pointer[[]*Upstream] // copied on write under mu
 	feeds     atomic.Pointer[[]*Feed]     // copied on write under mu
+	shared    atomic.Pointer[sharedClock] // of the publisher; written under its mutex; nil: not known yet
 	twccID    atomic.Uint32               // negotiated id of the transport-wide sequence number; 0: none
 
 	history  atomic.Pointer[bwe.History] // of what is sent; nil: no viewer reports on it
@@ -104,6 +109,10 @@ func newPort(opts PortOptions) *Port {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
+	if p.publisher = opts.Publisher; p.publisher == nil {
+		p.publisher = new(Publisher)
+	}
+	p.clock.age = int(clockSettings.Add(1))
 	p.upstreams.Store(&[]*Upstream{})
 	p.feeds.Store(&[]*Feed{})
 	p.bound.Store(&[]boundStream{})

@@ -104,7 +104,7 @@ type ntpOffset struct {
 	offset int64
 	since  int64
 	at     int64
-	age    int // counts how often the publisher's clock was set
+	age    int // which setting of the publisher's clock it is for, of all publishers
 	late   int // reports in a row that came too late for the offset
 }
 
@@ -121,7 +121,7 @@ func (o *ntpOffset) observe(ntp, arrival int64) int64 {
 		o.late++
 	}
 	if o.known && (difference-o.offset < -offsetStep || o.late == offsetLate) {
-		*o = ntpOffset{age: o.age + 1}
+		*o = ntpOffset{age: int(clockSettings.Add(1))}
 	}
 	number := arrival / offsetBucket
 	bucket := &o.buckets[int(number%int64(len(o.buckets)))]
@@ -160,6 +160,7 @@ func (u *Upstream) reported(sr *rtcp.SenderReport, now int64) {
 	u.port.clockMu.Lock()
 	u.port.clock.observe(ntp, now)
 	age := u.port.clock.age
+	u.port.publisher.observe(u.port, u.port.clock.offset, age, now)
 	// Feeds of one publisher report together, whoever's report has come: a viewer
 	// then sees all of them move when the offset does.
 	all := now-u.port.reportedAt >= reportTogether

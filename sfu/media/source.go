@@ -27,6 +27,7 @@ type Source struct {
 	limits *keyLimits
 
 	feeds      atomic.Pointer[[]*Feed]  // copied on write under mu
+	taps       atomic.Pointer[taps]     // likewise; nil: none
 	layers     atomic.Pointer[[]*layer] // copied on write under mu; by index, grows only
 	generation atomic.Uint32            // changes when feeds may have to choose another layer
 	lastPacket atomic.Int64
@@ -43,6 +44,7 @@ type Source struct {
 	// admitted counts the packets given to the feeds, so that a feed that has read
 	// them from the cache recognises those.
 	admitted uint64
+	ended    bool // there are no new taps
 }
 
 // SourceOptions says what a Source is of.
@@ -238,10 +240,12 @@ func (s *Source) Stats() SourceStats {
 type outgoing struct {
 	sequence  uint64 // in the numbers of the source
 	timestamp uint32 // likewise
+	source    uint32 // the publisher's
 	marker    bool
 	key       bool // the first packet of a key frame
 	late      bool // older than the last one
 	restarts  bool // the first one of another encoder on this layer
+	stale     bool // too late for feeds
 	frame     frame
 	serial    uint64 // counts the packets of the source
 	format    *format
@@ -265,9 +269,13 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 		return
 	}
 	u.out.level, u.out.red = in.headerExtension(u.audioLevel), in.red
-	// What was admitted here is in order of arrival, repaired and without
-	// duplicates: the place for whoever wants to have a copy.
 	awaitingKey := false
+	if taps := s.taps.Load(); taps != nil {
+		awaitingKey = taps.copied(l, u)
+	}
+	if u.out.stale {
+		return
+	}
 	for _, feed := range *s.feeds.Load() {
 		if feed.forward(l, &u.out, &u.header) {
 			awaitingKey = true
@@ -303,12 +311,20 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 		u.mu.Lock()
 		u.report = senderReport{} // of other timestamps
 		u.mu.Unlock()
+		s.tellClocks(u)
 	}
 	if !m.ok {
 		s.counters.padding.Add(1)
 		return nil
 	}
 	if m.late && l.cache.Seen(m.sequence) {
+		if s.taps.Load() != nil && l.cache.Forgot(m.sequence) {
+			u.out = outgoing{
+				sequence: m.sequence, timestamp: m.timestamp, source: in.timestamp, marker: in.marker, late: true, stale: true,
+				format: f, payload: in.payload, arrival: now,
+			}
+			return l
+		}
 		s.counters.duplicates.Add(1)
 		return nil
 	}
@@ -343,7 +359,7 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 		s.survey(now)
 	}
 	u.out = outgoing{
-		sequence: m.sequence, timestamp: m.timestamp, marker: in.marker, key: d.key, late: m.late, restarts: restarts,
+		sequence: m.sequence, timestamp: m.timestamp, source: in.timestamp, marker: in.marker, key: d.key, late: m.late, restarts: restarts,
 		frame: *d, serial: s.admitted, format: f, payload: in.payload, arrival: now,
 		delay: s.repairs.playoutDelay(),
 	}
@@ -374,6 +390,7 @@ func (s *Source) goLive(u *Upstream, l *layer, in *packet, key bool, now int64) 
 	report := u.report
 	u.mu.Unlock()
 	l.mapper.follow(in.sequence, in.timestamp, u.clockRate(), now, report)
+	s.tellClocks(u)
 	return true
 }
 
@@ -426,6 +443,7 @@ func (s *Source) reported(u *Upstream, due bool) {
 		r := u.report
 		u.mu.Unlock()
 		l.mapper.reported(r.instant, u.clockRate())
+		s.tellClocks(u)
 	}
 	s.mu.Unlock()
 	if live && due {

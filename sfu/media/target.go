@@ -115,7 +115,12 @@ func (f *Feed) accepts(l, wanted *layer) bool {
 	if l == wanted || l == f.layer || !f.running || !f.layer.active.Load() {
 		return true
 	}
+	return closer(l, f.layer, wanted)
+}
+
+// closer reports whether a layer is nearer to the wanted one than another.
+func closer(l, other, wanted *layer) bool {
 	goal := wanted.rank.Load()
 	distance := func(l *layer) int32 { return max(l.rank.Load()-goal, goal-l.rank.Load()) }
-	return distance(l) < distance(f.layer)
+	return distance(l) < distance(other)
 }

@@ -71,6 +71,13 @@ func (r *Ring) Seen(sequence uint64) bool {
 	return s.used && s.sequence >= sequence
 }
 
+// Forgot reports whether a packet is older than what the ring reaches back to, so that
+// nobody knows whether Put has been called with it.
+func (r *Ring) Forgot(sequence uint64) bool {
+	s := &r.slots[sequence&r.mask]
+	return s.used && s.sequence > sequence
+}
+
 // Get copies the payload of a packet to dst and returns its size. ok is false
 // when the packet is not there (any more), was too big to be kept, or does not
 // fit in dst.

@@ -11,6 +11,9 @@ import { InviteLinks } from './InviteLinks';
 import { MediaStatus } from './MediaStatus';
 import { PathLine } from './PathLine';
 import { peopleInCall } from './people';
+import { RecordButton } from './RecordButton';
+import { RecordingBadge } from './RecordingBadge';
+import { RecordingNotes } from './RecordingNotes';
 import { Stage } from './Stage';
 import { Unsupported } from './Unsupported';
 import { useAnnouncements } from './useAnnouncements';
@@ -30,6 +33,7 @@ export function CallView({ call, invitation, speaker, onSpeaker, onLeave }: Call
   const [dialog, setDialog] = useState<'invite' | 'settings' | null>(null);
   const [blocked, setBlocked] = useState<HTMLVideoElement[]>([]);
   const [dismissed, setDismissed] = useState<string | null>(null);
+  const [unrecorded, setUnrecorded] = useState<string | null>(null);
   const shared = useSharedRoom(call.socket, invitation.interviewId, invitation.role);
   const devices = useDevices(call.localMedia.stream);
   const people = useMemo(
@@ -66,7 +70,7 @@ export function CallView({ call, invitation, speaker, onSpeaker, onLeave }: Call
   const trouble = call.phase === 'online' && call.error !== dismissed ? call.error : null;
 
   return (
-    <div className={`call ${panel ? `with-${panel}` : ''}`}>
+    <div className={`call ${panel ? `with-${panel}` : ''} ${call.recording?.state === 'recording' ? 'recorded' : ''}`}>
       <header className="call-head">
         <h1>
           <span className="wordmark">Skillsage</span>
@@ -74,7 +78,9 @@ export function CallView({ call, invitation, speaker, onSpeaker, onLeave }: Call
             {invitation.interviewId}
           </span>
         </h1>
+        <RecordingBadge call={call} />
         <PathLine connection={call.connection} path={call.mediaPath} />
+        {invitation.role === 'recruiter' && <RecordButton call={call} onTrouble={setUnrecorded} />}
         <button type="button" className="button quiet" onClick={() => setDialog('invite')}>
           <Icon name="invite" />
           <span>Invite</span>
@@ -112,6 +118,15 @@ export function CallView({ call, invitation, speaker, onSpeaker, onLeave }: Call
             </button>
           </p>
         )}
+        {unrecorded && (
+          <p className="banner warn" role="alert">
+            <Icon name="warning" />
+            <span>Recording: {unrecorded}.</span>
+            <button type="button" className="button small" onClick={() => setUnrecorded(null)}>
+              Dismiss
+            </button>
+          </p>
+        )}
         {trouble && (
           <p className="banner warn" role="alert">
             <Icon name="warning" />
@@ -121,6 +136,7 @@ export function CallView({ call, invitation, speaker, onSpeaker, onLeave }: Call
             </button>
           </p>
         )}
+        <RecordingNotes call={call} people={people} />
         <MediaStatus troubles={call.mediaTroubles} people={people} />
         <Unsupported noted={call.unsupported} people={people} />
         <Stage

@@ -6,6 +6,7 @@ import './styles/lobby.css';
 import './styles/call.css';
 import './styles/quality.css';
 import './styles/panels.css';
+import './styles/recording.css';
 
 const root = document.getElementById('root');
 if (root) {

@@ -11,7 +11,7 @@ function badConnections(call: UseWebRTC, people: Person[]): string[] {
   return all.filter((quality) => isBad(quality)).map((quality) => quality?.whose ?? '');
 }
 
-/** Says into a live region what a screen reader should hear about: people, screens, messages. */
+/** Says into a live region what a screen reader should hear about: people, screens, recordings, messages. */
 export function useAnnouncements(
   call: UseWebRTC,
   people: Person[],
@@ -20,11 +20,12 @@ export function useAnnouncements(
 ): RefObject<HTMLDivElement | null> {
   const region = useRef<HTMLDivElement>(null);
   const bad = badConnections(call, people).join('\n');
-  const before = useRef({ people, messages: messages.length, phase: call.phase, bad });
+  const recorded = call.recording?.state === 'recording';
+  const before = useRef({ people, messages: messages.length, phase: call.phase, bad, recorded });
 
   useEffect(() => {
     const last = before.current;
-    before.current = { people, messages: messages.length, phase: call.phase, bad };
+    before.current = { people, messages: messages.length, phase: call.phase, bad, recorded };
     const sentences: string[] = [];
     for (const person of people) {
       const earlier = last.people.find(({ id }) => id === person.id);
@@ -39,12 +40,14 @@ export function useAnnouncements(
       if (whose && !last.bad.split('\n').includes(whose)) sentences.push(`${whose} is poor.`);
     }
     if (last.phase === 'reconnecting' && call.phase === 'online') sentences.push('Connected again.');
+    if (recorded && !last.recorded) sentences.push('This interview is being recorded.');
+    if (!recorded && last.recorded) sentences.push('The recording has ended.');
     const message = messages.at(-1);
     if (message && !message.isOwn && messages.length > last.messages && !chatOpen) {
       sentences.push(`Message from the ${message.sender}: ${message.content}`);
     }
     if (sentences.length > 0 && region.current) region.current.textContent = sentences.join(' ');
-  }, [call.phase, people, messages, chatOpen, bad]);
+  }, [call.phase, people, messages, chatOpen, bad, recorded]);
 
   return region;
 }

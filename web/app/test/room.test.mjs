@@ -282,6 +282,93 @@ test('whose network lets nothing through is said in plain words, and only while 
   assert.deepEqual(recruiter.errors, []);
 });
 
+test('a recording is asked for, waits for everybody’s word, and nobody misses that it runs', async () => {
+  const asked = [];
+  const idle = { state: 'off', mode: 'on-request', consent: 'required', recording: '', pending: [], refused: [], reason: '' };
+  const tell = (status) => server.io.in('recorded').emit('recording-status', { ...idle, ...status });
+  server.io.on('connection', (socket) => {
+    for (const event of ['recording-start', 'recording-stop', 'recording-consent']) {
+      socket.on(event, (payload, acknowledge) => {
+        asked.push([socket.data.role, event, payload.agreed]);
+        const refused = asked.length === 1;
+        acknowledge(refused ? { ok: false, code: 'disk', message: 'the disk is full' } : { ok: true });
+      });
+    }
+  });
+  const recruiter = await join('recorded', 'recruiter');
+  const candidate = await join('recorded', 'candidate');
+  await plays(recruiter, '.tile.camera video');
+  assert.equal(await recruiter.$('.record'), null);
+  const sockets = await server.io.in('recorded').fetchSockets();
+  const candidateId = sockets.find(({ data }) => data.role === 'candidate').id;
+  const dialog = (page, title) =>
+    until(page, `the dialog "${title}"`, (wanted) => document.querySelector('dialog[open] h2')?.innerText === wanted, title);
+
+  tell({});
+  await press(recruiter, 'Record the interview');
+  await says(recruiter, 'Recording: the disk is full.');
+  assert.equal(await candidate.$('.record'), null);
+  await press(recruiter, 'Record the interview');
+  tell({ state: 'waiting', pending: [candidateId] });
+  await says(recruiter, 'Nothing is recorded yet. Waiting for the candidate to agree.');
+  assert.equal(await recruiter.$('.recording-badge'), null);
+  await dialog(candidate, 'May this interview be recorded?');
+  await candidate.keyboard.press('Escape');
+  await says(candidate, 'Nothing is recorded until you agree.');
+  await press(candidate, 'Answer');
+  await press(candidate, 'I do not agree');
+  tell({ state: 'off', reason: 'consent', refused: [candidateId] });
+  await gone(candidate, 'dialog[open]');
+  await says(candidate, 'Nothing is recorded, because you did not agree.');
+  await says(recruiter, 'Nothing is recorded, because the candidate did not agree.');
+
+  tell({ state: 'waiting', pending: [candidateId] });
+  await press(candidate, 'I agree');
+  tell({ state: 'recording', recording: 'r1' });
+  await gone(candidate, 'dialog[open]');
+  for (const page of [recruiter, candidate]) {
+    const badge = await page.waitForSelector('.recording-badge');
+    assert.equal(await badge.evaluate((element) => element.innerText), 'Recording');
+    assert.equal(await badge.evaluate((element) => getComputedStyle(element).backgroundColor), 'rgb(212, 55, 61)');
+    await until(page, 'the announcement', () => document.querySelector('[role=status].visually-hidden').textContent.includes('being recorded'));
+  }
+  await candidate.setViewport({ width: 360, height: 640 });
+  for (const panel of ['Chat', 'Code']) {
+    await press(candidate, panel);
+    const seen = await candidate.$eval('.recording-badge', (badge) => {
+      const { left, right, top, bottom } = badge.getBoundingClientRect();
+      return left >= 0 && right <= innerWidth && document.elementFromPoint((left + right) / 2, (top + bottom) / 2) === badge;
+    });
+    assert.ok(seen, `the badge beside ${panel}`);
+  }
+  await candidate.click('.recording-badge');
+  await dialog(candidate, 'This interview is recorded');
+  await press(candidate, 'I no longer agree');
+  tell({ state: 'off', recording: 'r1', reason: 'consent', refused: [candidateId] });
+  await gone(candidate, '.recording-badge');
+  await says(candidate, 'The recording has ended, because you did not agree.');
+
+  tell({ state: 'recording', recording: 'r2' });
+  await press(recruiter, 'Stop the recording');
+  tell({ state: 'off', recording: 'r2', reason: 'requested' });
+  await gone(recruiter, '.recording-badge');
+  await gone(recruiter, '.recording-over');
+  tell({ state: 'recording', recording: 'r3', pending: [candidateId] });
+  await dialog(candidate, 'This interview is recorded. May you be, too?');
+  tell({ state: 'failed', recording: 'r3', reason: 'error' });
+  await says(recruiter, 'The recording has failed.');
+  await gone(candidate, 'dialog[open]');
+  assert.deepEqual(asked, [
+    ['recruiter', 'recording-start', undefined],
+    ['recruiter', 'recording-start', undefined],
+    ['candidate', 'recording-consent', false],
+    ['candidate', 'recording-consent', true],
+    ['candidate', 'recording-consent', false],
+    ['recruiter', 'recording-stop', undefined],
+  ]);
+  for (const page of [recruiter, candidate]) assert.deepEqual(page.errors, []);
+});
+
 test('when the server ends the session the page says so', async () => {
   const page = await join('ended', 'recruiter');
   await says(page, 'You’re the only one here');
@@ -305,6 +392,13 @@ test('nothing sticks out of a screen 360 px wide', async () => {
   };
   await says(recruiter, 'You’re the only one here');
   await fits('alone');
+  const recorded = (state) =>
+    server.io.in('narrow').emit('recording-status', { state, mode: 'on-request', consent: 'notice', recording: 'r', pending: [], refused: [], reason: '' });
+  for (const [state, control] of [['off', 'Record the interview'], ['waiting', 'Cancel the recording'], ['recording', 'Stop the recording']]) {
+    recorded(state);
+    await recruiter.waitForSelector(`::-p-aria([name="${control}"][role="button"])`);
+    await fits(state);
+  }
   const candidate = await join('narrow', 'candidate');
   await plays(recruiter, '.tile.camera video');
   await fits('call');

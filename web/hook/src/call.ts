@@ -9,12 +9,14 @@ import type {
   MediaStatus,
   MediaTrouble,
   Participants,
+  RecordingAnswer,
+  RecordingStatus,
   SignalingSocket,
   SignalMessage,
   UnsupportedMedia,
   UserRole,
 } from './protocol.js';
-import { RoomLink, type RoomLinkOptions } from './room-link.js';
+import { OFFLINE, RoomLink, type RoomLinkOptions } from './room-link.js';
 import { ScreenCapture } from './screen-capture.js';
 import { Store } from './store.js';
 
@@ -69,6 +71,8 @@ export interface CallState {
   /** How the connections do, by the keys of `remoteStreams`; empty where the server does not tell. */
   connectionQuality: Record<string, ConnectionQuality>;
   mediaPath: MediaPath | null;
+  /** Whether the interview is recorded; null where the server does not record. */
+  recording: RecordingStatus | null;
   /** The socket of the call, for whatever else the page sends; null outside the room. */
   socket: SignalingSocket | null;
 }
@@ -100,6 +104,7 @@ const INITIAL: CallState = {
   mediaTroubles: [],
   connectionQuality: {},
   mediaPath: null,
+  recording: null,
   socket: null,
 };
 
@@ -149,12 +154,11 @@ export class Call {
     this.#room = new RoomLink(this.#options, {
       joining: (selfId) => {
         this.#forgetPeers();
-        this.#set({ selfId, participants: {}, error: null, unsupported: [], mediaTroubles: [] });
+        this.#set({ selfId, participants: {}, error: null, unsupported: [], mediaTroubles: [], recording: null });
       },
-      joined: ({ mode }) => {
-        this.#route = mode ?? 'unknown';
-        void this.#lookUpPath();
-      },
+      joined: ({ mode }) => this.#sent(mode),
+      mode: (mode) => this.#sent(mode),
+      recording: (recording) => this.#set({ recording }),
       resumed: () => {
         this.#set({ phase: 'online', error: null });
         for (const peer of this.#peers.values()) peer.wake(this.#route === 'relay' ? SERVER_FIRST : 0);
@@ -198,6 +202,25 @@ export class Call {
     this.#leave('idle', null);
   }
 
+  /** Starts to record the interview, which only a recruiter may. */
+  startRecording(): Promise<RecordingAnswer> {
+    return this.#request('recording-start');
+  }
+
+  stopRecording(): Promise<RecordingAnswer> {
+    return this.#request('recording-stop');
+  }
+
+  /** Says whether one agrees to be recorded; it may be said again, and otherwise. */
+  giveConsent(agreed: boolean): Promise<RecordingAnswer> {
+    return this.#request('recording-consent', { agreed });
+  }
+
+  #request(event: string, payload: Record<string, unknown> = {}): Promise<RecordingAnswer> {
+    const { interviewId } = this.#options;
+    return this.#room?.request(event, { interviewId, ...payload }) ?? Promise.resolve(OFFLINE);
+  }
+
   /** Shares a screen with everyone who is or will be in the call; null when there is none. */
   async startScreenShare(options?: DisplayMediaStreamOptions): Promise<MediaStream | null> {
     const { screen, displayMedia } = this.#options;
@@ -227,6 +250,12 @@ export class Call {
     this.#room?.send('screen-share-status', { interviewId, isSharing: false });
     this.#untroubled(({ isScreenShare, own }) => isScreenShare && own);
     this.#set({ isScreenSharing: false });
+  }
+
+  /** Notes which way the media of the room go. */
+  #sent(mode: MediaPath['route'] | undefined): void {
+    this.#route = mode ?? 'unknown';
+    void this.#lookUpPath();
   }
 
   #announceScreen(): void {

@@ -20,6 +20,8 @@ export type {
   MediaTrouble,
   Participants,
   QualityLevel,
+  RecordingAnswer,
+  RecordingStatus,
   SignalingSocket,
   UnsupportedMedia,
   UserRole,

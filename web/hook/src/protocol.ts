@@ -110,6 +110,41 @@ export interface MediaTrouble extends MediaStatus {
   state: 'no-connection' | 'no-media';
 }
 
+/**
+ * `recording-status`: whether the interview is recorded. Servers that record tell it to everybody who
+ * joins, and on every change.
+ */
+export interface RecordingStatus {
+  /** `waiting`: for somebody's consent. */
+  state: 'off' | 'waiting' | 'recording' | 'failed';
+  /** `on-request`: a recruiter starts it; `always`: it starts by itself. A recruiter may stop it in both. */
+  mode: 'on-request' | 'always';
+  /** What members are asked: nothing, nothing but to take notice, or whether they agree. */
+  consent: 'none' | 'notice' | 'required';
+  /** Its id; empty before the first one. */
+  recording: string;
+  /** ISO 8601, while it runs. */
+  since?: string;
+  /** Who has not answered yet whether they agree. */
+  pending: readonly string[];
+  /** Who does not agree. */
+  refused: readonly string[];
+  /**
+   * Why it is off or has failed: `requested`, `left`, `consent`, `limit`, `disk`, `error`, `shutdown`, or a later
+   * server's word; empty otherwise.
+   */
+  reason: string;
+}
+
+/** What came of `startRecording`, `stopRecording` or `giveConsent`. */
+export type RecordingAnswer =
+  | { ok: true }
+  /**
+   * `code` is the server's word (`off`, `not-allowed`, `already`, `not-recording`, `disk`, `busy`, …), `offline` or `no-answer`;
+   * `message` is for humans.
+   */
+  | { ok: false; code: string; message: string };
+
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- socket.io-client types its listeners so
 export type Listener = (...args: any[]) => void;
 

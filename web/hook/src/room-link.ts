@@ -6,6 +6,8 @@ import type {
   Listener,
   MediaStatus,
   Participants,
+  RecordingAnswer,
+  RecordingStatus,
   ServerError,
   SignalingSocket,
   SignalMessage,
@@ -46,18 +48,29 @@ export interface RoomLinkHandlers {
   unsupported: (media: UnsupportedMedia) => void;
   quality: (connections: ConnectionQuality[]) => void;
   mediaStatus: (status: MediaStatus) => void;
+  recording: (status: RecordingStatus) => void;
+  /** The room's media go another way from now on. */
+  mode: (mode: JoinAck['mode']) => void;
   iceServers: (servers: RTCIceServer[]) => void;
 }
 
 /** Words that a later server may add are not understood. */
 const LEVELS: readonly unknown[] = ['good', 'fair', 'poor', 'lost'];
 const MEDIA_STATES: readonly unknown[] = ['no-connection', 'no-media', 'ok'];
+const RECORDING_STATES: readonly unknown[] = ['off', 'waiting', 'recording', 'failed'];
+const MODES: readonly unknown[] = ['relay', 'p2p'];
 
 /** Refusals that pass: a place may become free, another server take this one's. */
 const PASSING: readonly unknown[] = ['room-full', 'too-many-rooms', 'draining'];
 /** Who was in the room asks again after this long, ms, and so often. */
 const REJOIN_AFTER = 3_000;
 const REJOINS = 20;
+
+/** The answer to a request that could not be sent. */
+export const OFFLINE: RecordingAnswer = { ok: false, code: 'offline', message: 'there is no connection to the server' };
+
+/** How long the answer to a request may take, ms. */
+const ANSWER_TIMEOUT = 10_000;
 
 /** Messages kept through a break, for a session that goes on afterwards. */
 const MAX_KEPT = 512;
@@ -104,6 +117,21 @@ export class RoomLink {
       // Socket.IO would send what it buffers before the new session has joined.
       this.#kept.push([event, payload]);
     }
+  }
+
+  /** Asks for something that makes no sense later; settles always. */
+  request(event: string, payload: Record<string, unknown>): Promise<RecordingAnswer> {
+    if (!this.online) return Promise.resolve(OFFLINE);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        resolve({ ok: false, code: 'no-answer', message: 'the server does not answer' });
+      }, ANSWER_TIMEOUT);
+      this.socket.emit(event, payload, (ack: { ok?: boolean; code?: string; message?: string } | undefined) => {
+        clearTimeout(timer);
+        if (ack?.ok === true) resolve({ ok: true });
+        else resolve({ ok: false, code: ack?.code ?? '', message: ack?.message ?? 'the server refused' });
+      });
+    });
   }
 
   close(): void {
@@ -163,6 +191,14 @@ export class RoomLink {
     this.#on('media-status', (status: MediaStatus) => {
       if (typeof status?.userId === 'string' && MEDIA_STATES.includes(status.state)) handlers.mediaStatus(status);
     });
+    this.#on('recording-status', (status: RecordingStatus) => {
+      if (!RECORDING_STATES.includes(status?.state)) return;
+      const { pending, refused } = status;
+      handlers.recording({ ...status, pending: listOf(pending), refused: listOf(refused) });
+    });
+    this.#on('room-mode', (room: { mode: JoinAck['mode'] }) => {
+      if (MODES.includes(room?.mode)) handlers.mode(room.mode);
+    });
     this.#on('ice-servers', (servers: { iceServers?: RTCIceServer[] } | RTCIceServer[]) => {
       const list = Array.isArray(servers) ? servers : servers?.iceServers;
       if (Array.isArray(list)) handlers.iceServers(list);
@@ -195,7 +231,7 @@ export class RoomLink {
     clearTimeout(this.#rejoinTimer);
     this.#rejoinTimer = undefined;
     const { interviewId, userRole } = this.#options;
-    this.socket.emit('join-room', { interviewId, userRole }, (ack: JoinAck | undefined) => {
+    this.socket.emit('join-room', { interviewId, userRole, showsRecording: true }, (ack: JoinAck | undefined) => {
       if (this.#selfId !== id) return;
       if (ack?.ok === false) this.#refused(ack);
       else this.#handlers.joined(ack ?? {});
@@ -218,6 +254,10 @@ export class RoomLink {
       else this.#rejoinTimer = undefined;
     }, REJOIN_AFTER);
   }
+}
+
+function listOf(value: unknown): readonly string[] {
+  return Array.isArray(value) ? (value as string[]) : [];
 }
 
 function openSocket({ url, auth }: RoomLinkOptions): SignalingSocket {

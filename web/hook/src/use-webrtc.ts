@@ -3,7 +3,7 @@ import { Call, type CallOptions, type CallPhase, type CallState } from './call.j
 import type { CallConnection } from './connection.js';
 import { LocalMedia, type LocalMediaState, type MediaKind } from './local-media.js';
 import type { MediaPath } from './media-path.js';
-import type { SignalingSocket, UserRole } from './protocol.js';
+import type { RecordingAnswer, RecordingStatus, SignalingSocket, UserRole } from './protocol.js';
 import { ScreenCapture } from './screen-capture.js';
 
 export type UseWebRTCOptions = Pick<
@@ -42,6 +42,13 @@ export interface UseWebRTC {
   unsupported: CallState['unsupported'];
   /** Whose media do not reach the server, the own included; empty where the server does not tell. */
   mediaTroubles: CallState['mediaTroubles'];
+  /** Whether the interview is recorded; null where the server does not record. */
+  recording: RecordingStatus | null;
+  /** Starts to record the interview, which only a recruiter may. None of the three ever rejects. */
+  startRecording: () => Promise<RecordingAnswer>;
+  stopRecording: () => Promise<RecordingAnswer>;
+  /** Says whether one agrees to be recorded; it may be said again, and otherwise. */
+  giveConsent: (agreed: boolean) => Promise<RecordingAnswer>;
   /** The call's own socket, for further events; null before the start. */
   socket: SignalingSocket | null;
   localMedia: LocalMediaState;
@@ -106,6 +113,9 @@ export function useWebRTC(
   const stopScreenShare = useCallback(() => {
     call.stopScreenShare();
   }, [call]);
+  const startRecording = useCallback(() => call.startRecording(), [call]);
+  const stopRecording = useCallback(() => call.stopRecording(), [call]);
+  const giveConsent = useCallback((agreed: boolean) => call.giveConsent(agreed), [call]);
   const setAudioEnabled = useCallback((enabled: boolean) => media.setEnabled('audio', enabled), [media]);
   const setVideoEnabled = useCallback((enabled: boolean) => media.setEnabled('video', enabled), [media]);
   const switchDevice = useCallback(
@@ -134,6 +144,10 @@ export function useWebRTC(
     connectionQuality: state.connectionQuality,
     unsupported: state.unsupported,
     mediaTroubles: state.mediaTroubles,
+    recording: state.recording,
+    startRecording,
+    stopRecording,
+    giveConsent,
     socket: state.socket,
     localMedia,
     setAudioEnabled,

@@ -228,6 +228,100 @@ test('figures of before a break are not shown after it', async () => {
   assert.deepEqual(recruiter.state().connectionQuality, {});
 });
 
+test('the recording is what the server said last, and unknown words are none', async () => {
+  const idle = { state: 'off', mode: 'on-request', consent: 'required', recording: '', pending: [], refused: [], reason: '' };
+  let tell;
+  room.io.on('connection', (socket) => {
+    tell = (status) => socket.emit('recording-status', status);
+    socket.on('join-room', () => tell(idle));
+  });
+  const candidate = await room.member('candidate');
+  await until('the status', () => candidate.state().recording);
+  assert.deepEqual(candidate.state().recording, idle);
+  assert.equal(room.of('join-room', candidate.id)[0].showsRecording, true);
+  tell({ ...idle, state: 'paused' });
+  tell(null);
+  tell({ ...idle, state: 'waiting', pending: [candidate.id] });
+  await until('the question', () => candidate.state().recording.state === 'waiting');
+  assert.deepEqual(candidate.state().recording.pending, [candidate.id]);
+  tell({ state: 'recording', pending: null });
+  await until('the start', () => candidate.state().recording.state === 'recording');
+  assert.deepEqual([candidate.state().recording.pending, candidate.state().recording.refused], [[], []]);
+  room.io.sockets.sockets.get(candidate.id).conn.close();
+  await until('the break', () => candidate.state().phase === 'reconnecting');
+  assert.equal(candidate.state().recording.state, 'recording');
+  candidate.call.close();
+  assert.equal(candidate.state().recording, null);
+});
+
+test('recordings are asked for in the interview’s name, and every question is answered', async () => {
+  const asked = [];
+  let answer = { ok: true, status: {} };
+  room.io.on('connection', (socket) => {
+    for (const event of ['recording-start', 'recording-stop', 'recording-consent']) {
+      socket.on(event, (payload, acknowledge) => {
+        asked.push([event, payload]);
+        acknowledge(answer);
+      });
+    }
+  });
+  const recruiter = await room.member('recruiter');
+  const { call } = recruiter;
+  assert.deepEqual(await call.startRecording(), { ok: true });
+  assert.deepEqual(await call.giveConsent(false), { ok: true });
+  answer = { ok: false, code: 'not-recording', message: 'nothing runs' };
+  assert.deepEqual(await call.stopRecording(), answer);
+  assert.deepEqual(asked, [
+    ['recording-start', { interviewId: 'iv' }],
+    ['recording-consent', { interviewId: 'iv', agreed: false }],
+    ['recording-stop', { interviewId: 'iv' }],
+  ]);
+  room.io.sockets.sockets.get(recruiter.id).conn.close();
+  await until('the break', () => recruiter.state().phase === 'reconnecting');
+  assert.equal((await call.startRecording()).code, 'offline');
+  call.close();
+  assert.equal((await call.startRecording()).code, 'offline');
+});
+
+test('a server that knows no recordings leaves the question open only for a while', { timeout: 30_000 }, async () => {
+  const recruiter = await room.member('recruiter');
+  assert.equal((await recruiter.call.startRecording()).code, 'no-answer');
+});
+
+test('a room that is relayed from now on is called anew, and its way is told', async () => {
+  room.mode = 'p2p';
+  const recruiter = await room.member('recruiter');
+  const candidate = await room.member('candidate');
+  const third = await room.member('recruiter');
+  await until('the calls', () => candidate.connections.length === 2 && candidate.connections.every((one) => one.remoteDescription));
+  await until('the call among recruiters', () => third.connections.length === 2);
+  const members = [recruiter, third, candidate];
+  const users = Object.fromEntries(members.map(({ id }) => [id, { userRole: id === candidate.id ? 'candidate' : 'recruiter' }]));
+  // In the order in which the server tells each of them.
+  const tell = ({ id }, calls) => {
+    const socket = room.io.to(id);
+    socket.emit('room-mode', { mode: 'relay' });
+    for (const other of members) if (other.id !== id) socket.emit('user-left', { userId: other.id });
+    for (const other of calls) socket.emit('user-joined', { userId: other.id, ...users[other.id] });
+    socket.emit('room-users', users);
+  };
+  tell(candidate, []);
+  tell(third, [candidate]);
+  tell(recruiter, [third, candidate]);
+  const offersOf = (from, to) => room.of('signal', from.id).filter(({ type, to: id }) => type === 'offer' && id === to.id).length;
+  await until('the calls again', () => offersOf(recruiter, candidate) === 2 && offersOf(third, candidate) === 2 && offersOf(recruiter, third) === 2);
+  await until('all answers', () => members.every(({ connections }) => connections.slice(2).every((one) => one.remoteDescription)));
+  assert.equal(offersOf(third, recruiter), 0);
+  assert.deepEqual(members.map(({ connections }) => connections.length), [4, 4, 4]);
+  const connection = recruiter.connections.at(-1);
+  connection.getStats = async () => [
+    { id: 'pair', type: 'candidate-pair', selected: true, localCandidateId: 'host' },
+    { id: 'host', candidateType: 'host', protocol: 'udp' },
+  ];
+  connection.become('connected');
+  await until('the way', () => recruiter.state().mediaPath?.route === 'relay');
+});
+
 test('silent sockets of the same person are nobody', async () => {
   const recruiter = await room.member('recruiter');
   await room.socket('candidate');

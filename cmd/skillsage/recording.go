@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"skillsage/config"
+	"skillsage/recording"
+	"skillsage/recording/manifest"
+	"skillsage/recording/store"
+	"skillsage/signaling"
+)
+
+// finishTime is how long the end may take longer where recordings have to be finished.
+const finishTime = 5 * time.Second
+
+// recordings is who records interviews, and where. The zero value records nothing.
+type recordings struct {
+	store    *store.Store
+	recorder *recording.Recorder
+}
+
+// startRecordings begins to record what the configuration asks for; the relay is there.
+func (s *server) startRecordings(cfg *config.Config) error {
+	c := cfg.Recording
+	if !c.On() {
+		return nil
+	}
+	folders, err := store.Open(c.Dir)
+	if err == nil {
+		s.recordings.store = folders
+		err = writable(c.Dir)
+	}
+	if err != nil {
+		return fmt.Errorf("recordings can't be kept in %s (recording.dir chooses the folder): %w", absolute(c.Dir), err)
+	}
+	s.recordings.recorder, err = recording.New(recording.Options{
+		Store:       folders,
+		Media:       recording.FromEngine(s.engine),
+		Mode:        recording.Mode(c.Mode),
+		Consent:     manifest.ConsentPolicy(c.Consent),
+		MinFree:     uint64(c.MinFree),
+		MaxDuration: c.MaxDuration,
+		Relayed:     s.signaling.Relayed,
+		Notify: func(room string, status recording.Status) {
+			s.signaling.RecordingStatus(room, recordingStatus(c.Mode, status))
+		},
+		Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	told := signaling.Recording{
+		Idle: recordingStatus(c.Mode, recording.Status{State: recording.Off, Consent: manifest.ConsentPolicy(c.Consent)}),
+	}
+	if c.Consent != string(manifest.ConsentNone) {
+		told.Started, told.Stopped = c.NoticeStarted, c.NoticeStopped
+	}
+	s.signaling.SetRecorder(recorder{s.recordings.recorder, c.Mode}, told)
+	return nil
+}
+
+// writable tries whether files can be made in a folder.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".writable-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// absolute is a path as people can look for it.
+func absolute(dir string) string {
+	if whole, err := filepath.Abs(dir); err == nil {
+		return whole
+	}
+	return dir
+}
+
+// finish ends all recordings while their members are still there to be told, and before their media end.
+func (r *recordings) finish(ctx context.Context) error {
+	var err error
+	if r.recorder != nil {
+		err = r.recorder.Close(ctx)
+	}
+	if r.store != nil {
+		err = errors.Join(err, r.store.Close())
+		r.store = nil
+	}
+	return err
+}
+
+// recorder is a recording.Recorder as the signaling sees it. The two know each other by plain words; what one says to the other is
+// translated here.
+type recorder struct {
+	*recording.Recorder
+	mode string
+}
+
+func (r recorder) Start(room, by string) error { return refused(r.Recorder.Start(room, by)) }
+func (r recorder) Stop(room, by string) error  { return refused(r.Recorder.Stop(room, by)) }
+
+func (r recorder) Consent(room, member string, agreed bool) error {
+	return refused(r.Recorder.Consent(room, member, agreed))
+}
+
+func (r recorder) Status(room string) signaling.RecordingStatus {
+	return recordingStatus(r.mode, r.Recorder.Status(room))
+}
+
+// refused is a recorder's error in the words of the wire.
+func refused(err error) error {
+	var known *recording.Error
+	if !errors.As(err, &known) {
+		return err
+	}
+	code := string(known.Code)
+	if known.Code == recording.CodeNoRoom {
+		code = "no-such-room"
+	}
+	return &signaling.RecordingError{Code: code, Message: known.Message}
+}
+
+// recordingStatus is what members are told. The detail is not for them: it may hold paths of this machine.
+func recordingStatus(mode string, s recording.Status) signaling.RecordingStatus {
+	status := signaling.RecordingStatus{
+		State: string(s.State), Mode: mode, Consent: string(s.Consent), Recording: s.Recording,
+		Pending: s.Pending, Refused: s.Refused, Reason: string(s.Reason),
+	}
+	if !s.Since.IsZero() {
+		since := s.Since.UTC().Truncate(time.Millisecond)
+		status.Since = &since
+	}
+	return status
+}

@@ -1,0 +1,80 @@
+package matroska
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func create(t *testing.T, opts Options) (*os.File, *Writer) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	w, err := Create(f, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, w
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func TestRepairMakesWhatFinishMakes(t *testing.T) {
+	f, w := create(t, Options{DocType: WebM, Date: time.Unix(1700000000, 5000000)})
+	audio := must[int](t)(w.AddTrack(Track{Codec: Opus, Private: []byte("OpusHead"), Channels: 2, Delay: 6500 * time.Microsecond, PreRoll: 80 * time.Millisecond}))
+	var video int
+	for i := range 500 {
+		at := 10*time.Minute + time.Duration(i)*20*time.Millisecond
+		if err := w.WriteFrame(audio, at, true, []byte{0xf8, 0xff, 0xfe}); err != nil {
+			t.Fatal(err)
+		}
+		if i == 100 {
+			video = must[int](t)(w.AddTrack(Track{Codec: VP8, Width: 640, Height: 480}))
+		}
+		if i >= 100 && i%2 == 0 {
+			if err := w.WriteFrame(video, at, i%100 == 0, bytes.Repeat([]byte{1}, 1000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%35 == 0 {
+			if err := w.Flush(at - 50*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Flush(time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	crashed := must[[]byte](t)(os.ReadFile(f.Name()))
+	info := must[Info](t)(w.Finish())
+	finished := must[[]byte](t)(os.ReadFile(f.Name()))
+	if !info.Complete || info.Start != 10*time.Minute || info.End != 10*time.Minute+10*time.Second || len(info.Tracks) != 2 {
+		t.Errorf("%+v", info)
+	}
+
+	torn := filepath.Join(t.TempDir(), "torn")
+	if err := os.WriteFile(torn, append(crashed, finished[headSize:headSize+100]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := must[*os.File](t)(os.OpenFile(torn, os.O_RDWR, 0))
+	defer g.Close()
+	for range 2 {
+		must[Info](t)(Repair(g))
+		if got := must[[]byte](t)(os.ReadFile(torn)); !bytes.Equal(got, finished) {
+			t.Fatalf("%d bytes, not the %d that Finish wrote", len(got), len(finished))
+		}
+	}
+}
