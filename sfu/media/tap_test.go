@@ -269,13 +269,48 @@ func TestTapDoesNotBelieveEverything(t *testing.T) {
 			continue
 		}
 		packets++
-		if event.Captured.Before(last) || time.Until(event.Captured).Abs() > 15*time.Second {
+		if event.Captured.Before(last) || time.Until(event.Captured).Abs() > 25*time.Second {
 			t.Fatalf("captured at %v after %v, now is %v", event.Captured, last, time.Now())
 		}
 		last = event.Captured
 	}
 	if packets != 200 {
 		t.Errorf("%d packets were read", packets)
+	}
+}
+
+// TestTapStaysWithTheTimeThatPasses whatever timestamps a publisher sends.
+func TestTapStaysWithTheTimeThatPasses(t *testing.T) {
+	for _, reports := range []bool{false, true} {
+		d := newTapped(t, newFeeding(t, video), TapOptions{})
+		if reports {
+			d.report(0)
+		}
+		last, packets, now := time.Time{}, 0, monotonic()
+		for n := range uint16(500) {
+			now += 33e6
+			timestamp := uint32(n) * 3000
+			switch n % 50 {
+			case 20:
+				timestamp += 1 << 31
+			case 40:
+				timestamp -= 1 << 30
+			}
+			d.to.upstream.received(&packet{payloadType: 96, sequence: n, timestamp: timestamp, ssrc: 1000, payload: numbered(n == 0, int(n))}, false, now)
+			for event := d.at(now - monotonic()); event.Kind != 0; event = d.at(now - monotonic()) {
+				if event.Kind != TapPacket {
+					continue
+				}
+				packets++
+				if apart := event.Captured.Sub(at(now)); apart.Abs() > 14*time.Second {
+					t.Fatalf("reports %v, packet %d: captured at %v after %v, now is %v", reports, n, event.Captured, last, at(now))
+				}
+				last = event.Captured
+			}
+		}
+		if packets != 500 {
+			t.Errorf("%d packets were read", packets)
+		}
 	}
 }
 
