@@ -33,6 +33,7 @@ type Writer struct {
 	index   *index
 	pending []frame
 	arena   []byte // their data, one after the other
+	spare   []byte // the arena before
 	last    [maxTracks + 1]int64
 	out     []byte
 	err     error // of the disk
@@ -153,7 +154,7 @@ func (w *Writer) Flush(until time.Duration) error {
 	if w.err = w.writeClusters(w.pending[:due]); w.err != nil {
 		w.index = newIndex(w.head) // it has what is not in the file
 		w.index.scan(&source{r: w.file}, math.MaxInt64)
-		w.pending, w.arena = nil, nil
+		w.pending, w.arena, w.spare = nil, nil, nil
 		return w.err
 	}
 	w.keep(due)
@@ -175,14 +176,14 @@ func (w *Writer) keep(from int) {
 		w.pending, w.arena = w.pending[:0], w.arena[:0]
 		return
 	}
-	arena := make([]byte, 0, max(cap(w.arena)/2, 64<<10))
+	moved := w.spare[:0]
 	for i, f := range rest {
-		begin := len(arena)
-		arena = append(arena, w.arena[f.from:f.to]...)
-		rest[i].from, rest[i].to = begin, len(arena)
+		begin := len(moved)
+		moved = append(moved, w.arena[f.from:f.to]...)
+		rest[i].from, rest[i].to = begin, len(moved)
 	}
 	w.pending = append(w.pending[:0], rest...)
-	w.arena = arena
+	w.arena, w.spare = moved, w.arena
 }
 
 // writeClusters puts frames into clusters, behind those that are there.

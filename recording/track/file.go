@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skillsage/recording/frames"
@@ -77,19 +78,20 @@ type Options struct {
 }
 
 // FileWriter writes one file. Its methods and those of its inputs may be called
-// from several goroutines.
+// from several goroutines; but for Size they may wait for the disk.
 type FileWriter struct {
 	opts  Options
 	stop  chan struct{}
 	ended chan struct{}
+	size  atomic.Int64
 
 	mu       sync.Mutex
 	w        *matroska.Writer
 	err      error
 	finished bool
-	inputs   [2]*Input     // by kind: the present ones
-	tracks   [2]fileTrack  // by kind
-	sound    soundTrack    //
+	inputs   [2]*Input    // by kind: the present ones
+	tracks   [2]fileTrack // by kind
+	sound    soundTrack
 	oldest   time.Time     // when the oldest waiting frame arrived; zero: none waits
 	first    time.Duration // of the pictures
 	latest   time.Duration
@@ -127,6 +129,7 @@ func Create(f *os.File, opts Options) (*FileWriter, error) {
 		return nil, err
 	}
 	file := &FileWriter{opts: opts, w: w, stop: make(chan struct{}), ended: make(chan struct{})}
+	file.size.Store(w.Size())
 	go file.run()
 	return file, nil
 }
@@ -158,12 +161,8 @@ func (f *FileWriter) Input(kind Kind, request func()) *Input {
 	return in
 }
 
-// Size is that of the file on the disk, in bytes.
-func (f *FileWriter) Size() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.w.Size()
-}
+// Size is that of the file on the disk, in bytes. It does not wait for the disk.
+func (f *FileWriter) Size() int64 { return f.size.Load() }
 
 // Handle takes the next event of the input's tap. ErrNextFile: the event belongs into a new
 // file. frames.ErrUnsupported: into none. Other errors are of the disk, and final.
@@ -260,21 +259,21 @@ func (in *Input) frame(frame frames.Frame) {
 		f.sound.write(at, frame.Data, in.level, f.put)
 		return
 	}
+	at = max(at, 0)
 	if frame.Key {
 		in.key = now
-		if track.number == 0 && !f.add(track, matroska.Track{
-			Codec:   codecID(in.codec.MimeType),
-			Private: frame.Private,
-			Width:   frame.Width,
-			Height:  frame.Height,
-		}) {
-			return
+		if track.number == 0 {
+			f.first = at
+			if !f.add(track, matroska.Track{
+				Codec:   codecID(in.codec.MimeType),
+				Private: frame.Private,
+				Width:   frame.Width,
+				Height:  frame.Height,
+			}) {
+				return
+			}
 		}
 		f.w.Resize(track.number, frame.Width, frame.Height)
-	}
-	at = max(at, 0)
-	if f.latest == 0 {
-		f.first = at
 	}
 	f.latest = max(f.latest, at)
 	f.write(track.number, at, frame.Key, frame.Data)
@@ -320,6 +319,7 @@ func (f *FileWriter) tick() {
 	if f.err = f.w.Flush(since - mergeTime); f.err == nil && f.w.Pending() > 0 {
 		f.oldest = now.Add(-mergeTime)
 	}
+	f.size.Store(f.w.Size())
 }
 
 // Finish completes the file, also after an error of the disk as far as that can be
