@@ -59,6 +59,7 @@ type session struct {
 	names   map[string]string // of participants with files
 	screens map[string]int    // that they have shown
 	sinks   []*sink
+	agreed  map[string]bool // participants of whom it is put down
 	readers map[*reader]struct{}
 	opened  int // readers that were made
 	m       manifest.Manifest
@@ -82,6 +83,7 @@ func newSession(iv *interview, w *wish, zero time.Time) *session {
 	s := &session{
 		iv: iv, wish: w, zero: zero, stopping: make(chan struct{}),
 		people: make(map[string]int), numbers: make(map[string]int), names: make(map[string]string), screens: make(map[string]int),
+		agreed:  make(map[string]bool),
 		readers: make(map[*reader]struct{}), files: make(map[string]int), codes: make(map[codeKey]*heldCode),
 		m: manifest.Manifest{
 			Version: manifest.Version, Interview: iv.room, Started: zero.UTC(), State: manifest.Recording,
@@ -430,9 +432,7 @@ func (s *session) finish() {
 	}
 	s.flushCodes(end.at, true)
 	e := manifest.Event{Type: manifest.RecordingStopped, Reason: end.reason, Detail: end.detail}
-	if end.by != API {
-		e.Participant = end.by
-	}
+	e.Participant, e.By = credit(end.by)
 	s.event(end.at, e)
 	if end.failed() && s.root != nil {
 		_ = s.root.Remove(reserveName) // files can be finished with it

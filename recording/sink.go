@@ -111,7 +111,7 @@ func (k *sink) takeOver(r *reader) bool {
 		before := k.active[r.kind]
 		switch {
 		case before == nil || before.finished():
-			k.active[r.kind] = r
+			k.active[r.kind], r.follows = r, before != nil
 			return true
 		case before.number > r.number:
 			return false

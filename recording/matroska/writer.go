@@ -28,6 +28,7 @@ const (
 // what is there.
 type Writer struct {
 	file    *os.File
+	synced  func(time.Duration)
 	head    *head
 	stale   bool // the head on the disk is not the one in memory
 	index   *index
@@ -56,7 +57,7 @@ func Create(f *os.File, opts Options) (*Writer, error) {
 	if stat, err := f.Stat(); err != nil || stat.Size() > 0 {
 		return nil, cmp.Or(err, os.ErrExist)
 	}
-	w := &Writer{file: f, head: newHead(opts)}
+	w := &Writer{file: f, synced: opts.Synced, head: newHead(opts)}
 	w.index = newIndex(w.head)
 	if err := w.writeHead(); err != nil {
 		return nil, err
@@ -205,7 +206,12 @@ func (w *Writer) writeClusters(frames []frame) error {
 	if _, err := w.file.WriteAt(w.out, begin); err != nil {
 		return errors.Join(err, w.file.Truncate(begin))
 	}
-	return syncData(w.file)
+	start := time.Now()
+	err := syncData(w.file)
+	if w.synced != nil {
+		w.synced(time.Since(start))
+	}
+	return err
 }
 
 // appendCluster adds a cluster to what is to be written, and to the index.

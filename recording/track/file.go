@@ -75,6 +75,8 @@ type Options struct {
 	// KeyFrames is how often a key frame is asked for if none comes by itself; 0: never. Players
 	// seek to key frames and decode from there on.
 	KeyFrames time.Duration
+	// Synced is told how long it took to force what was written to the disk, each time; nil: nobody is.
+	Synced func(time.Duration)
 }
 
 // FileWriter writes one file. Its methods and those of its inputs may be called
@@ -124,7 +126,7 @@ func Create(f *os.File, opts Options) (*FileWriter, error) {
 	if opts.Wait <= 0 {
 		opts.Wait = 3 * time.Second
 	}
-	w, err := matroska.Create(f, matroska.Options{DocType: opts.Container, Date: opts.Zero, Application: opts.Application})
+	w, err := matroska.Create(f, matroska.Options{DocType: opts.Container, Date: opts.Zero, Application: opts.Application, Synced: opts.Synced})
 	if err != nil {
 		return nil, err
 	}
