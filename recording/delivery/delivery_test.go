@@ -45,8 +45,8 @@ type stage struct {
 
 	server *httptest.Server
 	mu     sync.Mutex
-	told   []told // guarded by mu
-	status int    // of answers; guarded by mu
+	told   []told     // guarded by mu
+	status int        // of answers; guarded by mu
 	hear   func(told) // is called for each webhook before it is answered; guarded by mu
 }
 
@@ -348,7 +348,8 @@ func TestBucketLater(t *testing.T) {
 	end(t, folder, m, "x")
 	d.Handle(event(recording.EventFinished, folder, m))
 	eventually(t, "some failures", func() bool { return d.Stats().UploadFailures > 3 })
-	if s.heard(m.ID) != "started" || !there(folder.Path()) || d.Stats().Waiting != 1 {
+	eventually(t, "its beginning", func() bool { return s.heard(m.ID) == "started" })
+	if !there(folder.Path()) || d.Stats().Waiting != 1 {
 		t.Errorf("%q, %+v", s.heard(m.ID), d.Stats())
 	}
 	s.close(d) // and the next process goes on
