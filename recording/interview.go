@@ -450,11 +450,18 @@ func (iv *interview) settle(now time.Time) (next time.Time, done bool) {
 	active := iv.wish != nil && iv.wish.end == nil
 	declined := iv.declined
 	iv.declined = nil
-	iv.mu.Unlock()
-
-	if s := iv.session; s != nil && s.over() {
+	if s := iv.session; s != nil && s.wish.end != nil {
+		if len(iv.queue) > 0 { // with what was before the end
+			iv.declined = declined
+			iv.mu.Unlock()
+			return now, false
+		}
+		iv.finishing++
+		iv.mu.Unlock()
 		iv.session = nil
 		s.finish()
+	} else {
+		iv.mu.Unlock()
 	}
 	for _, w := range declined {
 		iv.putDown(w)
@@ -672,6 +679,7 @@ func (iv *interview) putDown(w *wish) {
 		return
 	}
 	s := iv.newSessionLocked(w, w.end.at)
+	iv.finishing++
 	iv.mu.Unlock()
 	s.finish()
 }

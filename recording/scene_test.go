@@ -73,9 +73,9 @@ func (s *scene) Send(room, to, from string, screen bool, kind, sdp string) {
 
 func (s *scene) State(string, string, string, bool, string, string)       {}
 func (s *scene) Unsupported(string, string, string, bool, string, string) {}
-func (s *scene) Quality(string, string, []sfu.Quality)                     {}
-func (s *scene) MediaStatus(string, string, sfu.MediaStatus)               {}
-func (s *scene) Probe(room, member string)                                 { s.engine.Alive(room, member) }
+func (s *scene) Quality(string, string, []sfu.Quality)                    {}
+func (s *scene) MediaStatus(string, string, sfu.MediaStatus)              {}
+func (s *scene) Probe(room, member string)                                { s.engine.Alive(room, member) }
 
 // call names a person's connection in the name of somebody.
 type call struct {
@@ -99,6 +99,23 @@ type person struct {
 
 	mu    sync.Mutex
 	calls map[call]*webrtc.PeerConnection
+	stops []func() // of what is published
+}
+
+func (s *scene) person(room, id string) *person {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.people[room+"/"+id]
+}
+
+// cut ends all that is published.
+func (p *person) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, stop := range p.stops {
+		stop()
+	}
+	p.stops = nil
 }
 
 // enter has somebody come into a room, of which the recorder hears as well.
@@ -180,7 +197,10 @@ func (p *person) connection(c call, camera bool) (*webrtc.PeerConnection, error)
 	}
 	p.calls[c] = pc
 	if camera {
-		_, err = p.publish(pc, p.stream, true)
+		var stop func()
+		if stop, err = p.publish(pc, p.stream, true); err == nil {
+			p.stops = append(p.stops, stop)
+		}
 	}
 	return pc, err
 }

@@ -102,13 +102,6 @@ func (s *session) at(t time.Time) manifest.Seconds {
 	return manifest.ToSeconds(max(t.Sub(s.zero), 0).Truncate(time.Millisecond))
 }
 
-// over tells whether the recording is to end.
-func (s *session) over() bool {
-	s.iv.mu.Lock()
-	defer s.iv.mu.Unlock()
-	return s.wish.end != nil
-}
-
 // changed has the manifest written, with what is in it now.
 func (s *session) changed() {
 	if s.journal != nil {
@@ -405,30 +398,31 @@ func (s *session) addTrack(name string, t manifest.Track) {
 	}
 }
 
-// fileDone is called when a file has been finished, as far as that went. One without content is gone.
+// fileDone is called when a file has been finished, as far as that went.
 func (s *session) fileDone(f manifest.File, err error) {
-	if err != nil {
-		s.iv.log.Error("file of a recording can't be finished", "recording", s.id, "file", f.Name, "error", err)
-		s.iv.fail(s.wish, reasonOf(err), err.Error())
-	}
-	if f.Container != "" {
-		s.setFile(f)
-		return
-	}
-	if i := s.file(f.Name); i >= 0 {
+	s.fileFailed(f.Name, err)
+	s.setFile(f)
+}
+
+// fileGone is called when a file had no content.
+func (s *session) fileGone(name string, err error) {
+	s.fileFailed(name, err)
+	if i := s.file(name); i >= 0 {
 		s.m.Files = slices.Delete(s.m.Files, i, i+1)
 		s.changed()
 	}
 }
 
+func (s *session) fileFailed(name string, err error) {
+	if err != nil {
+		s.iv.log.Error("file of a recording is not whole", "recording", s.id, "file", name, "error", err)
+		s.iv.fail(s.wish, reasonOf(err), err.Error())
+	}
+}
+
 // finish ends the recording. The interview forgets it, except that finishing counts it until all is on disk.
 func (s *session) finish() {
-	iv := s.iv
-	iv.mu.Lock()
-	end := s.wish.end
-	iv.finishing++
-	iv.mu.Unlock()
-
+	iv, end := s.iv, s.wish.end // which does not change any more
 	s.until.Store(&end.at)
 	close(s.stopping)
 	for _, t := range iv.tracks {

@@ -46,6 +46,7 @@ var handlers = [...]struct {
 	{"code-update", on((*conn).onCodeUpdate)},
 	{"language-change", on((*conn).onLanguageChange)},
 	{"question-change", on((*conn).onQuestionChange)},
+	{iceServersEvent, on((*conn).onICEServers)},
 	{"recording-start", on((*conn).onRecordingStart)},
 	{"recording-stop", on((*conn).onRecordingStop)},
 	{"recording-consent", on((*conn).onRecordingConsent)},

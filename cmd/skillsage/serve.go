@@ -160,7 +160,7 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	if !cfg.Admin.Public {
 		admin = nil
 	}
-	handler := httpapi.New(s.signaling, &s.health, assets, admin)
+	handler := httpapi.New(s.signaling, &s.health, assets, admin, nil)
 	if s.certs != nil && cfg.Server.PlainHTTP == "redirect" {
 		handler = httpapi.HTTPSOnly(handler)
 	}

@@ -69,7 +69,7 @@ func TestRoutes(t *testing.T) {
 		{"OPTIONS", "/ice-servers", 200, "socket /ice-servers"},
 		{"GET", "/ice-servers/", 404, ""},
 	} {
-		resp, body := get(t, New(io, &Health{}, built, nil), c.method, c.path)
+		resp, body := get(t, New(io, &Health{}, built, nil, nil), c.method, c.path)
 		if resp.StatusCode != c.status || !strings.Contains(body, c.body) {
 			t.Errorf("%s %s: %d %q", c.method, c.path, resp.StatusCode, body)
 		}
@@ -77,7 +77,7 @@ func TestRoutes(t *testing.T) {
 }
 
 func TestHTTPSOnly(t *testing.T) {
-	h := HTTPSOnly(New(http.NotFoundHandler(), &Health{}, built, nil))
+	h := HTTPSOnly(New(http.NotFoundHandler(), &Health{}, built, nil, nil))
 	for _, c := range []struct {
 		method, url string // https: with TLS
 		status      int
@@ -106,7 +106,7 @@ func TestHTTPSOnly(t *testing.T) {
 }
 
 func TestPageWithoutABuild(t *testing.T) {
-	h := New(http.NotFoundHandler(), &Health{}, nil, nil)
+	h := New(http.NotFoundHandler(), &Health{}, nil, nil, nil)
 	if resp, body := get(t, h, "GET", "/"); resp.StatusCode != 200 || !strings.Contains(body, "make web") {
 		t.Errorf("%d %q", resp.StatusCode, body)
 	}
@@ -116,7 +116,7 @@ func TestPageWithoutABuild(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	h := New(http.NotFoundHandler(), &Health{}, built, nil)
+	h := New(http.NotFoundHandler(), &Health{}, built, nil, nil)
 	resp, _ := get(t, h, "GET", "http://room.example:5000/")
 	for name, want := range map[string]string{
 		"Content-Security-Policy": "connect-src 'self' ws://room.example:5000 wss://room.example:5000;",
@@ -140,7 +140,7 @@ func TestHostileHost(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Host = "a; script-src *"
 	w := httptest.NewRecorder()
-	New(http.NotFoundHandler(), &Health{}, built, nil).ServeHTTP(w, r)
+	New(http.NotFoundHandler(), &Health{}, built, nil, nil).ServeHTTP(w, r)
 	if csp := w.Header().Get("Content-Security-Policy"); strings.Contains(csp, "*") || !strings.Contains(csp, "connect-src 'self';") {
 		t.Errorf("%q", csp)
 	}
@@ -148,7 +148,7 @@ func TestHostileHost(t *testing.T) {
 
 func TestHealthTurnsWhenDraining(t *testing.T) {
 	var health Health
-	h := New(http.NotFoundHandler(), &health, nil, nil)
+	h := New(http.NotFoundHandler(), &health, nil, nil, nil)
 	health.Drain()
 	if resp, body := get(t, h, "GET", "/healthz"); resp.StatusCode != 503 || !strings.Contains(body, `"draining"`) {
 		t.Errorf("%d %q", resp.StatusCode, body)

@@ -92,6 +92,8 @@ type videoSettings struct {
 	PixelHeight uint64
 }
 
+func (v *videoSettings) area() uint64 { return v.PixelWidth * v.PixelHeight }
+
 type audioSettings struct {
 	SamplingFrequency float64
 	Channels          uint64

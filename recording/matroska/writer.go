@@ -83,14 +83,13 @@ func (w *Writer) AddTrack(t Track) (int, error) {
 	return number, nil
 }
 
-// Resize notes the size of a track's pictures; the file tells the largest of each direction.
+// Resize notes the size of a track's pictures; the file tells that of the largest.
 func (w *Writer) Resize(track, width, height int) {
 	entry := w.head.find(track)
 	if entry == nil || entry.Video == nil {
 		return
 	}
-	size := videoSettings{max(entry.Video.PixelWidth, uint64(width)), max(entry.Video.PixelHeight, uint64(height))}
-	if size != *entry.Video {
+	if size := (videoSettings{uint64(width), uint64(height)}); size.area() > entry.Video.area() {
 		*entry.Video = size
 		w.stale = true
 	}

@@ -22,10 +22,14 @@ const (
 	mergeTime = 200 * time.Millisecond // how far sound and picture of the same time may arrive apart to be side by side in the file
 	future    = time.Second            // how far ahead of the clock something may claim to be captured
 	askAgain  = time.Second            // for a key frame
+	// lateSound is how long after the first picture sound may begin. Chromium plays nothing
+	// before it has found the beginning of each track, and pictures in front of it may be a hundred megabytes.
+	lateSound = 10 * time.Second
 )
 
 // ErrNextFile tells that something does not fit into the file: a codec that its container
-// does not have, or another one for its picture. It goes into a new file.
+// does not have, another one for its picture, or sound long after the first picture. It goes
+// into a new file.
 var ErrNextFile = errors.New("does not fit into the file")
 
 // Kind is that of a source.
@@ -87,7 +91,8 @@ type FileWriter struct {
 	tracks   [2]fileTrack  // by kind
 	sound    soundTrack    //
 	oldest   time.Time     // when the oldest waiting frame arrived; zero: none waits
-	latest   time.Duration // of the pictures
+	first    time.Duration // of the pictures
+	latest   time.Duration
 }
 
 type fileTrack struct {
@@ -108,6 +113,7 @@ type Input struct {
 	asked     time.Time // for a key frame
 	key       time.Time // when the last one came
 	level     int
+	tooLate   bool // the sound of the event that is being handled is
 }
 
 // Create begins a file, which must be empty. It has to be finished; closing f stays
@@ -187,7 +193,7 @@ func (in *Input) Handle(event media.TapEvent) error {
 				return err
 			}
 		}
-		in.level = event.Level
+		in.level, in.tooLate = event.Level, false
 		in.assembler.Push(frames.Packet{
 			Timestamp: event.Timestamp,
 			Marker:    event.Marker,
@@ -195,6 +201,9 @@ func (in *Input) Handle(event media.TapEvent) error {
 			Captured:  event.Captured,
 		}, in.frame)
 		in.ask()
+		if in.tooLate {
+			return fmt.Errorf("sound %v after the first picture: %w", lateSound, ErrNextFile)
+		}
 	}
 	return f.err
 }
@@ -241,7 +250,8 @@ func (in *Input) frame(frame frames.Frame) {
 	}
 	track := &f.tracks[in.kind]
 	if in.kind == Audio {
-		if at < 0 {
+		pictures := f.tracks[Video].number != 0
+		if in.tooLate = track.number == 0 && pictures && at > f.first+lateSound; in.tooLate || at < 0 {
 			return
 		}
 		if track.number == 0 && !f.add(track, opusTrack(in.codec, frame.Data)) {
@@ -263,6 +273,9 @@ func (in *Input) frame(frame frames.Frame) {
 		f.w.Resize(track.number, frame.Width, frame.Height)
 	}
 	at = max(at, 0)
+	if f.latest == 0 {
+		f.first = at
+	}
 	f.latest = max(f.latest, at)
 	f.write(track.number, at, frame.Key, frame.Data)
 }

@@ -8,9 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"skillsage/internal/testkit/freeport"
 )
 
 // The receivers of the manual take what is sent, and nothing that was signed by somebody else or altered.
@@ -75,14 +78,8 @@ func TestManual(t *testing.T) {
 // serve runs a receiver until the end of the test.
 func serve(t *testing.T, dir string, command []string) (address string, said *journal) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	said = &journal{}
+	port := strconv.Itoa(freeport.Find(t))
+	address, said = net.JoinHostPort("127.0.0.1", port), &journal{}
 	process := exec.Command(command[0], command[1:]...)
 	process.Dir, process.Stdout, process.Stderr = dir, said, said
 	process.Env = append(os.Environ(), "PORT="+port, "WEBHOOK_SECRET=whsec_"+base64.StdEncoding.EncodeToString(secret))

@@ -344,6 +344,9 @@ func (s *Source) End() {
 // one of them waits for a key frame of this layer.
 func (t *taps) copied(l *layer, u *Upstream) (awaitingKey bool) {
 	clock := u.port.shared.Load()
+	for n := min(u.out.missing, u.out.red.headers-1); n > 0; n-- {
+		t.recovered(l, u, n, clock)
+	}
 	for _, reader := range t.readers {
 		wakes, waits := reader.queue.packet(l, u, &u.out, clock)
 		if wakes {
@@ -352,6 +355,35 @@ func (t *taps) copied(l *layer, u *Upstream) (awaitingKey bool) {
 		awaitingKey = awaitingKey || waits
 	}
 	return awaitingKey
+}
+
+// recovered gives the taps the packet that came n before one that repeats it, because it is
+// missing.
+func (t *taps) recovered(l *layer, u *Upstream, n int, clock *sharedClock) {
+	payload, earlier := u.out.red.copyOf(n)
+	out := outgoing{
+		sequence: u.out.sequence - uint64(n), timestamp: u.out.timestamp - earlier, source: u.out.source - earlier,
+		format: u.out.format, payload: payload, arrival: u.out.arrival,
+	}
+	if len(payload) == 0 || earlier == 0 || int32(out.timestamp-u.out.before) <= 0 {
+		return
+	}
+	for _, reader := range t.readers {
+		if wakes, _ := reader.queue.packet(l, u, &out, clock); wakes {
+			reader.poke()
+		}
+	}
+}
+
+// missingBefore counts the packets that are missing in front of one, and tells the
+// timestamp of the one before those. None are if that is not known. s.mu is held.
+func (l *layer) missingBefore(sequence uint64) (missing int, timestamp uint32) {
+	for missing := range l.cache.Len() / 2 {
+		if info, ok := l.cache.Info(sequence - uint64(missing) - 1); ok {
+			return missing, info.Timestamp
+		}
+	}
+	return 0, 0
 }
 
 // tellClocks tells all taps what a stream's last sender report says. s.mu is held.

@@ -71,7 +71,7 @@ func Measure(ctx context.Context, name string, w Where) (Claps, error) {
 
 // Decode decodes all of a file, where every complaint of a decoder is an error.
 func Decode(ctx context.Context, name string) error {
-	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", name, "-map", "0", "-f", "null", "-")
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", name, "-map", "0", "-enc_time_base", "-1", "-f", "null", "-")
 	said, err := cmd.CombinedOutput()
 	if err == nil && len(said) > 0 {
 		err = errors.New("complaints")

@@ -157,6 +157,7 @@ export interface SignalingSocket {
   readonly connected: boolean;
   readonly recovered?: boolean;
   readonly active?: boolean;
+  readonly io?: { readonly engine?: { close(): unknown } | undefined };
   on(event: string, listener: Listener): unknown;
   off(event: string, listener: Listener): unknown;
   emit(event: string, ...args: unknown[]): unknown;

@@ -1,0 +1,96 @@
+import { useEffect, useRef, useState, type PointerEvent } from 'react';
+import type { Player } from './player';
+import { endOf, type Story } from './story';
+import { clock, spoken } from './time';
+
+/** The whole interview from left to right: who was there, what was shared, what happened, and where we are. */
+export function Timeline({ story, player, time }: { story: Story; player: Player; time: number }) {
+  const { duration } = story;
+  const box = useRef<HTMLDivElement>(null);
+  const [hover, setHover] = useState<number | null>(null);
+  const part = (at: number) => `${duration > 0 ? (Math.min(Math.max(at, 0), duration) / duration) * 100 : 0}%`;
+  const span = (from: number, to: number) => ({ left: part(from), width: `calc(${part(to)} - ${part(from)})` });
+
+  // The head moves with each picture; React need not know.
+  useEffect(() => {
+    let frame = 0;
+    const draw = () => {
+      box.current?.style.setProperty('--at', String(duration > 0 ? player.now() / duration : 0));
+      frame = requestAnimationFrame(draw);
+    };
+    draw();
+    return () => cancelAnimationFrame(frame);
+  }, [player, duration]);
+
+  const timeOf = (event: PointerEvent<HTMLElement>) => {
+    const track = event.currentTarget.getBoundingClientRect();
+    return Math.min(Math.max((event.clientX - track.left) / track.width, 0), 1) * duration;
+  };
+
+  return (
+    <div className="timeline" ref={box}>
+      <div className="names" aria-hidden="true">
+        <span className="name-scrubber" />
+        {story.people.map(({ key, name }) => (
+          <span key={key} className="name">
+            {name}
+          </span>
+        ))}
+        <span className="name marks-name">Events</span>
+      </div>
+      <div
+        className="tracks"
+        onPointerMove={(event) => setHover(timeOf(event))}
+        onPointerLeave={() => setHover(null)}
+        onPointerDown={(event) => {
+          if (!(event.target as HTMLElement).closest('input, button')) player.seek(timeOf(event));
+        }}
+      >
+        <input
+          type="range"
+          className="scrubber"
+          min={0}
+          max={duration}
+          step={0.1}
+          value={time}
+          disabled={duration === 0}
+          aria-label="Position"
+          aria-valuetext={`${spoken(time)} of ${spoken(duration)}`}
+          onChange={(event) => player.seek(Number(event.target.value))}
+        />
+        {story.people.map((person) => (
+          <div key={person.key} className="lane" aria-hidden="true">
+            {person.spans.map(({ from, to }) => (
+              <span key={from} className="presence" style={span(from, to)} />
+            ))}
+            {person.files
+              .filter(({ kind }) => kind === 'camera')
+              .map((file) => (
+                <span key={file.name} className="footage" style={span(file.start, endOf(file))} />
+              ))}
+            {person.files
+              .filter(({ kind }) => kind === 'screen')
+              .map((file) => (
+                <span key={file.name} className="footage shared" style={span(file.start, endOf(file))} />
+              ))}
+          </div>
+        ))}
+        <div className="marks" aria-hidden="true">
+          {story.log.map((entry, index) =>
+            entry.to > entry.from ? (
+              <span key={index} className={`stretch ${entry.kind}`} style={span(entry.from, entry.to)} title={entry.text} />
+            ) : (
+              <span key={index} className={`mark ${entry.kind}`} style={{ left: part(entry.from) }} title={`${clock(entry.from, duration)} ${entry.text}`} />
+            ),
+          )}
+        </div>
+        <span className="head" aria-hidden="true" />
+        {hover !== null && (
+          <span className="hover" aria-hidden="true" style={{ left: part(hover) }}>
+            <span className="hover-time">{clock(hover, duration)}</span>
+          </span>
+        )}
+      </div>
+    </div>
+  );
+}
