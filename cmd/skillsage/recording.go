@@ -10,6 +10,7 @@ import (
 
 	"skillsage/config"
 	"skillsage/recording"
+	"skillsage/recording/delivery"
 	"skillsage/recording/manifest"
 	"skillsage/recording/store"
 	"skillsage/signaling"
@@ -18,9 +19,13 @@ import (
 // finishTime is how long the end may take longer where recordings have to be finished.
 const finishTime = 5 * time.Second
 
+// followTime is the same for what follows recordings, most of which is left to the next start.
+const followTime = time.Second
+
 // recordings is who records interviews, and where. The zero value records nothing.
 type recordings struct {
 	store    *store.Store
+	delivery *delivery.Delivery // what follows them
 	recorder *recording.Recorder
 }
 
@@ -38,6 +43,13 @@ func (s *server) startRecordings(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("recordings can't be kept in %s (recording.dir chooses the folder): %w", absolute(c.Dir), err)
 	}
+	following, err := deliveryOptions(cfg, folders, s.log)
+	if err != nil {
+		return err
+	}
+	if s.recordings.delivery, err = delivery.New(following); err != nil {
+		return err
+	}
 	s.recordings.recorder, err = recording.New(recording.Options{
 		Store:       folders,
 		Media:       recording.FromEngine(s.engine),
@@ -49,7 +61,8 @@ func (s *server) startRecordings(cfg *config.Config) error {
 		Notify: func(room string, status recording.Status) {
 			s.signaling.RecordingStatus(room, recordingStatus(c.Mode, status))
 		},
-		Logger: s.log,
+		OnEvent: s.recordings.delivery.Handle,
+		Logger:  s.log,
 	})
 	if err != nil {
 		return err
@@ -83,15 +96,19 @@ func absolute(dir string) string {
 
 // finish ends all recordings while their members are still there to be told, and before their media end.
 func (r *recordings) finish(ctx context.Context) error {
+	var err error
 	if r.recorder != nil {
-		if err := r.recorder.Close(ctx); err != nil {
-			return err // and the store is still in use
-		}
+		err = r.recorder.Close(ctx)
 	}
-	if r.store != nil {
-		return r.store.Close()
+	if r.delivery != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), followTime)
+		defer cancel()
+		err = errors.Join(err, r.delivery.Close(ctx))
 	}
-	return nil
+	if r.store != nil && err == nil { // else it is still in use
+		err = r.store.Close()
+	}
+	return err
 }
 
 // recorder is a recording.Recorder as the signaling sees it. The two know each other by plain words; what one says to the other is

@@ -23,6 +23,7 @@ type AdminOptions struct {
 	TCPMedia  TCPStats       // nil when media do not use TCP
 	TURN      TURNStats      // nil without a TURN server
 	Recording RecordingStats // nil where nothing is recorded
+	Delivery  DeliveryStats  // nil likewise
 	// Recordings is nil where nothing is and was recorded.
 	Recordings *Recordings
 	// Doctor tries what clients will do and says what came of it, within doctor.Limit; nil: there is no such page. It is

@@ -45,10 +45,9 @@ type stage struct {
 
 	server *httptest.Server
 	mu     sync.Mutex
-	told   []told // guarded by mu
-	status int    // of answers; guarded by mu
-	// hear is called for each webhook before it is answered.
-	hear func(told)
+	told   []told     // guarded by mu
+	status int        // of answers; guarded by mu
+	hear   func(told) // is called for each webhook before it is answered; guarded by mu
 }
 
 type told struct {
@@ -106,13 +105,22 @@ func (s *stage) serve(w http.ResponseWriter, r *http.Request) {
 	if err := json.Unmarshal(body, &got.payload); err != nil {
 		s.Errorf("%s: %v", body, err)
 	}
-	s.hear(got)
+	s.mu.Lock()
+	hear := s.hear
+	s.mu.Unlock()
+	hear(got)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.status == http.StatusOK {
 		s.told = append(s.told, got)
 	}
 	w.WriteHeader(s.status)
+}
+
+func (s *stage) onHearing(hear func(told)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hear = hear
 }
 
 func (s *stage) answer(status int) {
@@ -250,7 +258,7 @@ func TestWay(t *testing.T) {
 	d := s.open()
 	folder, m := begin(t, s.store, "Job 7/Ada", time.Date(2026, 11, 26, 10, 53, 16, 0, time.UTC))
 	at := filepath.Join(s.bucket, "interviews", filepath.Base(filepath.Dir(folder.Path())), folder.ID())
-	s.hear = func(h told) {
+	s.onHearing(func(h told) {
 		if h.Type != recording.EventFinished {
 			return
 		}
@@ -259,7 +267,7 @@ func TestWay(t *testing.T) {
 				t.Errorf("told of %s before it was there", name)
 			}
 		}
-	}
+	})
 	d.Handle(event(recording.EventStarted, folder, m))
 	eventually(t, "the beginning", func() bool { return s.heard(m.ID) == "started" })
 	if st := d.Stats(); st.Recording != 1 || st.Waiting != 0 {
@@ -298,7 +306,8 @@ func TestWay(t *testing.T) {
 		*f.Uploaded != (uploaded{"file://" + at, true}) || f.Abridged {
 		t.Errorf("%+v", finished)
 	}
-	if st := d.Stats(); st.Delivered != 1 || st.Uploaded != 1 || st.UploadFailures != 0 || st.Command.Runs != 1 || st.Webhooks.Delivered != 2 || st.Waiting+st.Recording != 0 {
+	eventually(t, "an empty queue", func() bool { return d.Stats().Webhooks.Delivered == 2 })
+	if st := d.Stats(); st.Delivered != 1 || st.Uploaded != 1 || st.UploadFailures != 0 || st.Command.Runs != 1 || st.Waiting+st.Recording != 0 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -339,7 +348,8 @@ func TestBucketLater(t *testing.T) {
 	end(t, folder, m, "x")
 	d.Handle(event(recording.EventFinished, folder, m))
 	eventually(t, "some failures", func() bool { return d.Stats().UploadFailures > 3 })
-	if s.heard(m.ID) != "started" || !there(folder.Path()) || d.Stats().Waiting != 1 {
+	eventually(t, "its beginning", func() bool { return s.heard(m.ID) == "started" })
+	if !there(folder.Path()) || d.Stats().Waiting != 1 {
 		t.Errorf("%q, %+v", s.heard(m.ID), d.Stats())
 	}
 	s.close(d) // and the next process goes on
@@ -506,7 +516,7 @@ func TestClose(t *testing.T) {
 	s := newStage(t)
 	release := make(chan struct{})
 	defer close(release)
-	s.hear = func(told) { <-release }
+	s.onHearing(func(told) { <-release })
 	s.run(`trap "" TERM; echo $$ > ../pid; sleep 300`)
 	d := s.open()
 	folder, m := begin(t, s.store, "a", time.Now())

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -156,14 +157,16 @@ func (j *job) finished() *manifest.Manifest {
 		if m != nil {
 			return m
 		}
-		if err = errors.Join(errTell, err); err != nil {
-			if j.gone() {
-				return nil
-			}
-			if !said {
-				j.log.Error("the recording can't be followed yet", "error", err)
-				said = true
-			}
+		if err == nil {
+			err = errTell
+		}
+		if err != nil && j.gone() {
+			return nil
+		}
+		// A recording that has just been begun may have no manifest yet.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !said {
+			j.log.Error("the recording can't be followed yet", "error", err)
+			said = true
 		}
 		select {
 		case <-j.wake:

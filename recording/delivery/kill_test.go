@@ -84,13 +84,13 @@ func TestKill(t *testing.T) {
 		}
 		return ""
 	}
-	s.hear = func(h told) {
+	s.onHearing(func(h told) {
 		if h.Type == recording.EventFinished {
 			if wrong := arrived(h.Data.Recording); wrong != "" {
 				t.Errorf("%s was told of too early: %s", h.Data.Recording, wrong)
 			}
 		}
-	}
+	})
 
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
