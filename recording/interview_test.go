@@ -1,6 +1,8 @@
 package recording
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -224,4 +226,20 @@ func TestShutdownFinishesAll(t *testing.T) {
 	}
 	r.Join("three", "r", "recruiter")
 	wantCode(t, r.Start("three", API), CodeNoRoom)
+}
+
+// Who waits for the end of all recordings waits no longer than they want to.
+func TestCloseTakesNoLongerThanItMay(t *testing.T) {
+	release := make(chan struct{})
+	r := newRig(t, Options{OnEvent: func(Event) { <-release }})
+	r.stage.open("room")
+	r.Join("room", "r", "recruiter")
+	must(t, r.Start("room", "r"))
+	r.untilEvent(EventStarted, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := r.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("closed with %v", err)
+	}
+	close(release)
 }

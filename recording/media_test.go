@@ -89,7 +89,8 @@ func TestACallIsRecorded(t *testing.T) {
 	end := s.person("room", "c").share("r", "screen")
 	time.Sleep(2 * time.Second)
 	end()
-	time.Sleep(time.Second)
+	s.person("room", "r").cut()
+	time.Sleep(2500 * time.Millisecond)
 	must(t, r.Stop("room", "r"))
 	e := r.untilEvent(EventFinished, 1)
 	m := r.concluded(e)
@@ -103,6 +104,13 @@ func TestACallIsRecorded(t *testing.T) {
 	}
 	if f := files["candidate-1-screen-1.webm"]; f.Participant != "c" || f.Kind != manifest.Screen || f.Duration < 0.5 || f.Duration > 3 {
 		t.Errorf("the screen is %+v", f)
+	}
+	for _, track := range []string{"audio", "video"} {
+		if !slices.ContainsFunc(m.Events, func(e manifest.Event) bool {
+			return e.Type == manifest.Mute && e.Participant == "r" && e.Track == track && e.File == "recruiter-1.webm" && e.At > 4
+		}) {
+			t.Errorf("nothing tells that the recruiter's %s fell silent: %+v", track, m.Events)
+		}
 	}
 	if stats := r.Stats(); stats.Started != 1 || stats.Finished != 1 || stats.Failed != 0 || stats.Active != 0 || stats.Bytes < 50_000 || stats.Frames < 200 || stats.Syncs < 8 || stats.SyncTime <= 0 {
 		t.Errorf("counted: %+v", stats)

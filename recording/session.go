@@ -265,6 +265,7 @@ func (s *session) settle(now time.Time) (next time.Time) {
 		over := k.idle.Add(screenIdle)
 		switch {
 		case s.hasLeft(k.participant), k.kind == manifest.Screen && !now.Before(over):
+			k.ended = true
 			k.end()
 		case k.kind == manifest.Screen && over.Before(next):
 			next = over
@@ -434,16 +435,18 @@ func (s *session) finish() {
 	e := manifest.Event{Type: manifest.RecordingStopped, Reason: end.reason, Detail: end.detail}
 	e.Participant, e.By = credit(end.by)
 	s.event(end.at, e)
-	if end.failed() && s.root != nil {
-		_ = s.root.Remove(reserveName) // files can be finished with it
-	}
 	readers := slices.Collect(maps.Keys(s.readers))
 	s.group.Go(func() { drain(readers) })
-	for _, k := range s.sinks {
-		if !k.ended {
+	sinks := slices.DeleteFunc(s.sinks, func(k *sink) bool { return k.ended })
+	root := s.root
+	s.group.Go(func() {
+		if end.failed() && root != nil {
+			_ = root.Remove(reserveName) // files can be finished with it
+		}
+		for _, k := range sinks {
 			k.end()
 		}
-	}
+	})
 	iv.recorder.group.Go(func() {
 		s.group.Wait()
 		iv.post(func() { s.conclude(end) })

@@ -139,9 +139,8 @@ func (k *sink) awaitPicture() {
 	}
 }
 
-// end finishes the file when all sources have been read, which their readers see to.
+// end finishes the file in the background, when all sources have been read, which their readers see to.
 func (k *sink) end() {
-	k.ended = true
 	k.session.group.Go(func() {
 		k.readers.Wait()
 		k.mu.Lock()

@@ -17,7 +17,6 @@ import (
 	"skillsage/internal/testkit/clapper"
 	"skillsage/internal/testkit/impair"
 	"skillsage/network"
-	"skillsage/recording/track"
 	"skillsage/sfu"
 )
 
@@ -43,55 +42,60 @@ const (
 type world struct {
 	options  sfu.Options // of the engine, as far as the network goes
 	settings func(id string) webrtc.SettingEngine
-	line     int // port of the publisher's line; 0: it reaches the server directly
-	now      func() time.Time
-	dir      string // for the file
+	line     int    // port of the publisher's line; 0: it reaches the server directly
+	dir      string // for the recording
 }
 
 // result is what became of a run.
 type result struct {
-	file string
-	zero time.Duration // of the publisher's clock, in the file
-	ppm  float64       // by which that clock is too fast
-	tape *tape
+	file  string
+	zero  time.Time // of the file
+	clock clock     // the publisher's
+	heard map[string]*heard
 }
 
 // run has the publisher clap into a call that is recorded.
-func run(t *testing.T, w world, loop *clapper.Loop, length time.Duration, ppm float64) result {
+func run(t *testing.T, w world, loop *clapper.Loop, length time.Duration, ppm float64) (r result) {
 	c := newCall(t, w.options)
 	defer c.close()
+	tape := newTape(t, w.dir, c.engine)
+	defer tape.close()
 	p := c.join(publisher, "candidate", w.settings(publisher), w.line)
 	// The picture is sent later than the voice, as encoders do it: only the reports tell.
 	picture := p.publish(webrtc.MimeTypeVP8, 120*time.Millisecond, time.Second)
 	voice := p.publish(webrtc.MimeTypeOpus, 10*time.Millisecond, 5*time.Second)
-	c.join(viewer, "recruiter", w.settings(viewer), 0).calls(publisher)
-	began := w.now()
-	tape := newTape(t, w.dir, publisher, began, w.now)
-	stop, err := c.engine.Tap(room, tape)
+	v := c.join(viewer, "recruiter", w.settings(viewer), 0)
+	tape.recorder.Join(room, publisher, "candidate")
+	tape.recorder.Join(room, viewer, "recruiter")
+	stranger := newStranger(t, publisher)
+	defer stranger.close()
+	stop, err := c.engine.Tap(room, stranger)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
+	v.calls(publisher)
 	select {
 	case <-p.up:
 	case <-time.After(20 * time.Second):
 		t.Fatal("no connection")
 	}
 
-	clock := clock{begin: time.Now(), ppm: ppm}
-	r := result{zero: w.now().Sub(began), ppm: ppm}
+	r.clock = clock{begin: time.Now(), ppm: ppm}
 	var playing sync.WaitGroup
 	for _, s := range []*stream{picture, voice} {
 		playing.Go(func() {
-			if err := s.play(loop, true, clock, length); err != nil {
+			if err := s.play(loop, true, r.clock, length); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	playing.Wait()
 	time.Sleep(4 * time.Second) // for repairs
+	r.file, r.zero = tape.finish()
 	stop()
-	r.file, r.tape = tape.finish(), tape
+	stranger.close()
+	r.heard = stranger.kinds
 	return r
 }
 
@@ -106,13 +110,14 @@ func (r result) check(t *testing.T, length time.Duration) {
 	seen := make(map[int]bool)
 	worst, earliest, latest := time.Duration(0), time.Hour, -time.Hour
 	for _, pair := range claps.Pairs() {
-		second := int((pair.Beep - r.zero + clapper.Period/2) / clapper.Period)
+		beep := r.zero.Add(pair.Beep)
+		second := int((beep.Sub(r.clock.begin) + clapper.Period/2) / clapper.Period)
 		seen[second] = true
 		if r.damaged(pair) {
 			continue
 		}
 		whole = append(whole, pair)
-		late := pair.Beep - r.zero - time.Duration(float64(second)*float64(clapper.Period)/(1+r.ppm*1e-6))
+		late := beep.Sub(r.clock.at(time.Duration(second) * clapper.Period))
 		earliest, latest = min(earliest, late), max(latest, late)
 		if pair.Apart().Abs() > worst.Abs() {
 			worst = pair.Apart()
@@ -124,6 +129,9 @@ func (r result) check(t *testing.T, length time.Duration) {
 			t.Errorf("clap %d is in the file at %v, which is %v late", second, pair.Beep, late)
 		}
 	}
+	for kind, h := range r.heard {
+		t.Logf("%s: %d packets, %d are missing", kind, h.packets, h.missing)
+	}
 	want, missing := 0, 0
 	for second := int(atFirst / clapper.Period); second < int(length/clapper.Period); second++ {
 		want++
@@ -131,20 +139,19 @@ func (r result) check(t *testing.T, length time.Duration) {
 			missing++
 		}
 	}
-	p := r.tape
-	t.Logf("%d claps; missing: %d of %d packets of the voice, %d of %d of the picture", len(whole), p.missing[track.Audio], p.packets[track.Audio], p.missing[track.Video], p.packets[track.Video])
 	if missing > 0 || len(whole) < want*3/4 {
 		t.Fatalf("%d of %d claps are missing, %d are whole", missing, want, len(whole))
 	}
-	t.Logf("at the start %v apart, at the end %v, at most %v; %v to %v late", whole[0].Apart(), whole[len(whole)-1].Apart(), worst, earliest, latest)
+	t.Logf("%d claps: at the start %v apart, at the end %v, at most %v; %v to %v late",
+		len(whole), whole[0].Apart(), whole[len(whole)-1].Apart(), worst, earliest, latest)
 }
 
 // damaged tells whether the beginning of a beep was lost on the line, or that of a flash: then the file is right, and the rest of it
 // comes late.
 func (r result) damaged(p clapper.Pair) bool {
-	for kind, begins := range []time.Duration{track.Audio: p.Beep, track.Video: p.Flash} {
-		for _, hole := range r.tape.holes[kind] {
-			if (hole - begins).Abs() < 3*clapper.PacketTime {
+	for kind, begins := range map[string]time.Duration{"audio": p.Beep, "video": p.Flash} {
+		for _, hole := range r.heard[kind].holes {
+			if hole.Sub(r.zero.Add(begins)).Abs() < 3*clapper.PacketTime {
 				return true
 			}
 		}
@@ -183,7 +190,6 @@ func TestRealTime(t *testing.T) {
 			return s
 		},
 		line: int(link.Addr().Port()),
-		now:  time.Now,
 		dir:  t.TempDir(),
 	}, loop, *realTime, 0)
 	if up, _ := link.Counters(); up.Lost < up.Packets/50 {
@@ -191,9 +197,6 @@ func TestRealTime(t *testing.T) {
 	}
 	r.check(t, *realTime)
 }
-
-// epoch leads to times that can be compared with those that the relay tells, which are no times of a bubble.
-var epoch = time.Now()
 
 // TestVirtualTime claps for long, as fast as the machine can play it.
 func TestVirtualTime(t *testing.T) {
@@ -203,9 +206,9 @@ func TestVirtualTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r result
-	dir := t.TempDir()
+	dir, began := t.TempDir(), time.Now()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(epoch) + time.Hour) // a bubble begins in the year 2000, and no time of the relay's is before its own beginning
+		time.Sleep(began.Sub(time.Now())) // a bubble begins in the year 2000; the relay knows no time before its own beginning
 		router, err := vnet.NewRouter(&vnet.RouterConfig{
 			CIDR: "10.0.0.0/24", MinDelay: 20 * time.Millisecond, LoggerFactory: quiet{},
 		})
@@ -244,7 +247,6 @@ func TestVirtualTime(t *testing.T) {
 				s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 				return s
 			},
-			now: func() time.Time { return epoch.Add(time.Since(epoch)) },
 			dir: dir,
 		}, loop, *virtualTime, 80)
 	})

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 	"time"
@@ -153,13 +152,20 @@ func (w *Writer) Flush(until time.Duration) error {
 		}
 	}
 	if w.err = w.writeClusters(w.pending[:due]); w.err != nil {
-		w.index = newIndex(w.head) // it has what is not in the file
-		w.index.scan(&source{r: w.file}, math.MaxInt64)
-		w.pending, w.arena, w.spare = nil, nil, nil
+		w.pending, w.arena, w.spare, w.out = nil, nil, nil, nil
+		w.reread()
 		return w.err
 	}
 	w.keep(due)
 	return nil
+}
+
+// reread makes the index anew from what is in the file.
+func (w *Writer) reread() {
+	w.index = newIndex(w.head)
+	if stat, err := w.file.Stat(); err == nil {
+		w.index.scan(&source{r: w.file}, stat.Size())
+	}
 }
 
 // order puts the key frame of a picture before sound of the same time, so that it can begin a cluster.
@@ -269,11 +275,14 @@ func (w *Writer) Finish() (Info, error) {
 	return info, cmp.Or(w.err, err)
 }
 
+// makeRoom is how many clusters are given up, at most, where a disk is too full for the Cues.
+const makeRoom = 4
+
 // finish makes a finished file of a head and the clusters in the index; what
 // follows them is overwritten. Where it stops halfway, doing it again completes it.
 func finish(f *os.File, h *head, x *index) (Info, error) {
 	base := h.base()
-	for last := false; ; {
+	for tries := 0; ; tries++ {
 		if x.empty() {
 			return Info{}, ErrEmpty
 		}
@@ -282,16 +291,17 @@ func finish(f *os.File, h *head, x *index) (Info, error) {
 			return Info{}, err
 		}
 		h.cues, h.size = x.end, x.end+int64(len(cues))
-		err = replaceTail(f, x.end, cues)
-		if err == nil {
+		if err = replaceTail(f, x.end, cues); err == nil {
 			break
 		}
-		// On a full disk the last cluster makes room. Without Cues the file
-		// would play, but not be sought in quickly.
-		if last || x.latest == headSize {
-			return Info{}, err
+		if tries == makeRoom || x.latest == headSize {
+			// Without Cues the file plays, but browsers do not seek in it.
+			h.cues, h.size = 0, x.end
+			if f.Truncate(x.end) != nil {
+				return Info{}, err
+			}
+			break
 		}
-		last = true
 		end := x.latest
 		x = newIndex(h)
 		x.scan(&source{r: f}, end)

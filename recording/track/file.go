@@ -216,6 +216,8 @@ func (in *Input) use(codec media.Codec) error {
 	switch track := in.file.tracks[in.kind]; {
 	case err != nil:
 		return err
+	case (id == matroska.Opus) != (in.kind == Audio):
+		return fmt.Errorf("%w: %s", frames.ErrUnsupported, codec.MimeType)
 	case id == matroska.H264 && in.file.opts.Container != matroska.Matroska, track.number != 0 && track.codec != id:
 		return fmt.Errorf("%s: %w", codec.MimeType, ErrNextFile)
 	}
