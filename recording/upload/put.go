@@ -117,8 +117,10 @@ func (u *Uploader) send(ctx context.Context, bucket *blob.Bucket, file *os.File,
 		BufferSize:     u.driver.part,
 		MaxConcurrency: parallel,
 		ContentType:    contentType,
-		ContentMD5:     want.md5,
 		Metadata:       map[string]string{metadataSHA256: want.sha256},
+	}
+	if !u.driver.told {
+		options.ContentMD5 = want.md5
 	}
 	if u.driver.local {
 		options.Metadata, options.BeforeWrite = nil, private

@@ -40,8 +40,10 @@ type driver struct {
 	paced bool // open sees to the bandwidth
 	// check looks at the URL alone.
 	check func(*url.URL) error
-	local bool // a file's MD5 in its attributes is no proof
-	part  int  // bytes that are sent at once, and held in memory
+	local bool // a folder: an MD5 among a file's attributes is no proof
+	// told: the provider keeps the MD5 that it is told, without a look at what it stores; it is not told, then.
+	told bool
+	part int // bytes that are sent at once, and held in memory
 }
 
 // drivers by the scheme of their URLs. Each is in a file of its own that a build tag leaves out.
