@@ -161,6 +161,9 @@ type Recording struct {
 	NoticeStopped string        // likewise
 	MinFree       int           // bytes that stay free in the file system of Dir
 	MaxDuration   time.Duration // of one recording
+	LinkSecret    string        // links to recordings are signed with it; empty: one that is kept in Dir
+	LinkTTL       time.Duration // of links, where nothing else is asked for
+	LinkURL       string        // where browsers find the server, without a slash at the end; empty: links are paths
 }
 
 // On tells whether anything can ever be recorded.

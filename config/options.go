@@ -132,6 +132,9 @@ func options(c *Config) []option {
 		{"recording.notice_stopped", defaultNoticeStopped, "chat line about its end for the same pages; empty means none", sentence(&rec.NoticeStopped)},
 		{"recording.min_free", "1GiB", "space on the disk that recordings leave free", size(&rec.MinFree, mib, 1024*gib)},
 		{"recording.max_duration", "12h", "longest recording", duration(&rec.MaxDuration, "1s", "168h")},
+		{"recording.link_secret", "", "what links to recordings are signed with; empty means something random that is kept", secret(&rec.LinkSecret, 16)},
+		{"recording.link_ttl", "24h", "how long a link to a recording is good", duration(&rec.LinkTTL, "1m", "720h")},
+		{"recording.link_url", "", "address of this server for browsers, which links begin with; empty means they are paths", origin(&rec.LinkURL)},
 
 		{"shutdown.drain", "0s", "how long running calls may go on after SIGTERM", duration(&c.Shutdown.Drain, "0s", "24h")},
 
