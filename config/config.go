@@ -178,8 +178,11 @@ type Recording struct {
 	ExecTimeout  time.Duration
 	ExecParallel int
 
-	KeepFor   time.Duration // 0: for ever
-	KeepShare int           // percent of the disk; 0: no bound
+	KeepFor    time.Duration // 0: for ever
+	KeepShare  int           // percent of the disk; 0: no bound
+	LinkSecret string        // links to recordings are signed with it; empty: one that is kept in Dir
+	LinkTTL    time.Duration // of links, where nothing else is asked for
+	LinkURL    string        // where browsers find the server, without a slash at the end; empty: links are paths
 }
 
 // On tells whether anything can ever be recorded.

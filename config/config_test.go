@@ -195,6 +195,8 @@ func TestProblems(t *testing.T) {
 			[]string{"recording.mode: always needs media that pass through this server", "allowed with relay.mode: relay, or with relay.room_mode: recruiter"}},
 		{"recordings nowhere", "", nil, []string{"--recording.mode=on-request", "--recording.dir="}, []string{"recording.dir: is empty"}},
 		{"unknown kind of consent", "", nil, []string{"--recording.consent=asked"}, []string{"allowed: none, notice or required"}},
+		{"links that are good for ever", "", nil, []string{"--recording.link_ttl=2000h"}, []string{"recording.link_ttl", "from 1m to 720h"}},
+		{"links to a page", "", nil, []string{"--recording.link_url=https://a.example/watch"}, []string{"recording.link_url", "scheme, host and port only"}},
 		{"notice of two lines", "", nil, []string{"--recording.notice_started=a\nb"}, []string{"recording.notice_started:", "without quotes, backslashes and line breaks"}},
 		{"webhooks without a secret", "recording: {mode: always, webhook_urls: [\"https://example.com/hook\"]}\n", nil, nil, []string{"recording.webhook_secrets: is empty"}},
 		{"webhook with a password", "", nil, []string{"--recording.webhook_urls=https://a:b@example.com/"}, []string{"recording.webhook_urls:"}},

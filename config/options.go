@@ -147,6 +147,9 @@ func options(c *Config) []option {
 		{"recording.delete_after_upload", "false", "whether a recording is removed here when it has been uploaded", boolean(&rec.DeleteAfterUpload)},
 		{"recording.keep_for", "0s", "how long recordings are kept here; 0s means for ever", duration(&rec.KeepFor, "0s", "87600h")},
 		{"recording.keep_share", "0", "percentage of the disk that recordings may take together; 0 means no bound", integer(&rec.KeepShare, 0, 100)},
+		{"recording.link_secret", "", "what links to recordings are signed with; empty means something random that is kept", secret(&rec.LinkSecret, 16)},
+		{"recording.link_ttl", "24h", "how long a link to a recording is good", duration(&rec.LinkTTL, "1m", "720h")},
+		{"recording.link_url", "", "address of this server for browsers, which links begin with; empty means they are paths", origin(&rec.LinkURL)},
 
 		{"shutdown.drain", "0s", "how long running calls may go on after SIGTERM", duration(&c.Shutdown.Drain, "0s", "24h")},
 

@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	"skillsage/config"
+	"skillsage/internal/httpapi"
 	"skillsage/recording"
 	"skillsage/recording/delivery"
 	"skillsage/recording/manifest"
 	"skillsage/recording/store"
 	"skillsage/signaling"
+	"skillsage/web"
 )
 
 // finishTime is how long the end may take longer where recordings have to be finished.
@@ -24,17 +27,72 @@ const followTime = time.Second
 
 // recordings is who records interviews, and where. The zero value records nothing.
 type recordings struct {
-	store    *store.Store
-	delivery *delivery.Delivery // what follows them
-	recorder *recording.Recorder
+	store    *store.Store        // nil when there is nothing to watch either
+	recorder *recording.Recorder // nil when nothing is recorded
+	delivery *delivery.Delivery  // what follows them
+	pages    *httpapi.Recordings // nil like store
 }
 
-// startRecordings begins to record what the configuration asks for; the relay is there.
+// startRecordings begins to record what the configuration asks for, and makes the pages that show what was recorded; the
+// relay is there.
 func (s *server) startRecordings(cfg *config.Config) error {
-	c := cfg.Recording
-	if !c.On() {
+	if !cfg.Recording.On() {
+		s.recordings.store = earlier(cfg.Recording.Dir)
+	} else if err := s.startRecorder(cfg); err != nil {
+		return err
+	}
+	if s.recordings.store == nil {
 		return nil
 	}
+	return s.recordings.makePages(cfg.Recording)
+}
+
+// earlier opens a store in which there are recordings already; nil if there is none.
+func earlier(dir string) *store.Store {
+	if info, err := os.Stat(dir); dir == "" || err != nil || !info.IsDir() {
+		return nil
+	}
+	folders, err := store.Open(dir)
+	if err != nil {
+		return nil
+	}
+	if all, _ := folders.List(); len(all) == 0 {
+		_ = folders.Close()
+		return nil
+	}
+	return folders
+}
+
+// makePages makes what recordings are watched and steered with. The store is there, and the recorder if there is to be one.
+func (r *recordings) makePages(c config.Recording) error {
+	secret := []byte(c.LinkSecret)
+	if len(secret) == 0 {
+		var err error
+		if secret, err = httpapi.OpenLinkSecret(c.Dir); err != nil {
+			return fmt.Errorf("the secret of links to recordings can't be kept in %s (recording.link_secret names one instead): %w", absolute(c.Dir), err)
+		}
+	}
+	options := httpapi.RecordingsOptions{Store: r.store, Links: httpapi.NewLinks(secret, c.LinkTTL), URL: c.LinkURL}
+	if r.recorder != nil { // a nil pointer in an interface is not nil
+		options.Recorder = r.recorder
+	}
+	if player, built := web.Player(); built {
+		options.Player = player
+	}
+	r.pages = httpapi.NewRecordings(options)
+	return nil
+}
+
+// watch is what the public listener shows of recordings; nil: nothing.
+func (r *recordings) watch() http.Handler {
+	if r.pages == nil {
+		return nil
+	}
+	return r.pages.Watch()
+}
+
+func (s *server) startRecorder(cfg *config.Config) error {
+	c := cfg.Recording
 	folders, err := store.Open(c.Dir)
 	if err == nil {
 		s.recordings.store = folders

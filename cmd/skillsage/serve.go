@@ -160,7 +160,7 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	if !cfg.Admin.Public {
 		admin = nil
 	}
-	handler := httpapi.New(s.signaling, &s.health, assets, admin, nil)
+	handler := httpapi.New(s.signaling, &s.health, assets, admin, s.recordings.watch())
 	if s.certs != nil && cfg.Server.PlainHTTP == "redirect" {
 		handler = httpapi.HTTPSOnly(handler)
 	}
@@ -190,7 +190,8 @@ func (s *server) member(id string) (known, outside bool) {
 
 // adminPages makes the operator's pages.
 func (s *server) adminPages(cfg *config.Config) http.Handler {
-	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Front: s.front, Doctor: s.diagnose(cfg), Version: version(), Token: cfg.Admin.Token}
+	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Front: s.front, Doctor: s.diagnose(cfg), Version: version(), Token: cfg.Admin.Token,
+		Recordings: s.recordings.pages}
 	if s.engine != nil { // a nil pointer in an interface is not nil
 		options.Relay = s.engine
 	}

@@ -3,57 +3,66 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
+
+	"skillsage/recording"
+	"skillsage/recording/manifest"
 )
 
-// Recorder is what the API needs of whoever makes the recordings. Errors may be a *RecorderError.
+// Recorder is what the API needs of recording.Recorder.
 type Recorder interface {
 	Start(interview, by string) error
 	Stop(interview, by string) error
 	Consent(interview, member string, agreed bool) error
-	Status(interview string) RecorderStatus
-	Active() []RecorderStatus
+	Status(interview string) recording.Status
+	Active() []recording.Status
 }
 
-// RecorderStatus is whether an interview is recorded.
-type RecorderStatus struct {
-	Interview string     `json:"interview"`
-	State     string     `json:"state"` // off, waiting, recording or failed
-	Recording string     `json:"recording,omitempty"`
-	Since     *time.Time `json:"since,omitempty"`
-	Consent   string     `json:"consent"` // none, notice or required
-	Pending   []string   `json:"pending"` // members who have not answered yet
-	Refused   []string   `json:"refused"` // members who do not agree
-	Reason    string     `json:"reason,omitempty"`
-	Detail    string     `json:"detail,omitempty"`
+// recorderStatus is a recording.Status in JSON.
+type recorderStatus struct {
+	Interview string                 `json:"interview"`
+	State     recording.State        `json:"state"`
+	Recording string                 `json:"recording,omitempty"`
+	Since     *time.Time             `json:"since,omitempty"` // nil unless it runs
+	Consent   manifest.ConsentPolicy `json:"consent"`
+	Pending   []string               `json:"pending"`
+	Refused   []string               `json:"refused"`
+	Reason    manifest.Reason        `json:"reason,omitempty"`
+	Detail    string                 `json:"detail,omitempty"`
 }
 
-// RecorderError is why the recorder has not done what it was asked for.
-type RecorderError struct{ Code, Message string }
+func statusOf(s recording.Status) recorderStatus {
+	status := recorderStatus{
+		Interview: s.Room, State: s.State, Recording: s.Recording, Consent: s.Consent, Reason: s.Reason, Detail: s.Detail,
+		Pending: append([]string{}, s.Pending...), Refused: append([]string{}, s.Refused...), // [] rather than null
+	}
+	if !s.Since.IsZero() {
+		since := s.Since.UTC().Truncate(time.Millisecond)
+		status.Since = &since
+	}
+	return status
+}
 
-func (e *RecorderError) Error() string { return e.Message }
-
-// byAPI is who asks for what comes over the API.
-const byAPI = "api"
-
-// recorderStatus are the answers for the codes of the recorder's errors; others are conflicts with what there is.
-var recorderStatus = map[string]int{
-	"no-room":     http.StatusNotFound,
-	"not-allowed": http.StatusForbidden,
-	"disk":        http.StatusInsufficientStorage,
-	"busy":        http.StatusServiceUnavailable,
+// codeStatus are the answers for what the recorder does not do; others are conflicts with what there is.
+var codeStatus = map[recording.Code]int{
+	recording.CodeNoRoom:     http.StatusNotFound,
+	recording.CodeNotAllowed: http.StatusForbidden,
+	recording.CodeDisk:       http.StatusInsufficientStorage,
+	recording.CodeBusy:       http.StatusServiceUnavailable,
 }
 
 func explainRecorder(err error) error {
-	refused := new(RecorderError)
+	refused := new(recording.Error)
 	if !errors.As(err, &refused) {
 		return err
 	}
-	status := recorderStatus[refused.Code]
+	status := codeStatus[refused.Code]
 	if status == 0 {
 		status = http.StatusConflict
 	}
-	return &problem{status, refused.Code, refused.Message}
+	return &problem{status, string(refused.Code), refused.Message}
 }
 
 func (s *Recordings) recorder() (Recorder, error) {
@@ -70,14 +79,16 @@ func (s *Recordings) status(w http.ResponseWriter, r *http.Request) (any, error)
 		return nil, err
 	}
 	if query := r.URL.Query(); query.Has("interview") {
-		return recorder.Status(query.Get("interview")), nil
+		return statusOf(recorder.Status(query.Get("interview"))), nil
 	}
-	answer := struct {
-		Interviews []RecorderStatus `json:"interviews"`
-	}{recorder.Active()}
-	if answer.Interviews == nil {
-		answer.Interviews = []RecorderStatus{}
+	var answer struct {
+		Interviews []recorderStatus `json:"interviews"`
 	}
+	answer.Interviews = []recorderStatus{}
+	for _, s := range recorder.Active() {
+		answer.Interviews = append(answer.Interviews, statusOf(s))
+	}
+	slices.SortFunc(answer.Interviews, func(a, b recorderStatus) int { return strings.Compare(a.Interview, b.Interview) })
 	return answer, nil
 }
 
@@ -86,11 +97,11 @@ type interviewWish struct {
 }
 
 func (s *Recordings) start(w http.ResponseWriter, r *http.Request) (any, error) {
-	return s.steer(w, r, func(recorder Recorder, interview string) error { return recorder.Start(interview, byAPI) })
+	return s.steer(w, r, func(recorder Recorder, interview string) error { return recorder.Start(interview, recording.API) })
 }
 
 func (s *Recordings) stop(w http.ResponseWriter, r *http.Request) (any, error) {
-	return s.steer(w, r, func(recorder Recorder, interview string) error { return recorder.Stop(interview, byAPI) })
+	return s.steer(w, r, func(recorder Recorder, interview string) error { return recorder.Stop(interview, recording.API) })
 }
 
 // steer has the recorder do something with the interview that the request names, and answers with what has become of it.
@@ -109,7 +120,7 @@ func (s *Recordings) steer(w http.ResponseWriter, r *http.Request, do func(recor
 	if err := do(recorder, wish.Interview); err != nil {
 		return nil, explainRecorder(err)
 	}
-	return recorder.Status(wish.Interview), nil
+	return statusOf(recorder.Status(wish.Interview)), nil
 }
 
 // consent passes on what a member has answered to the platform instead of to the page.
@@ -130,12 +141,12 @@ func (s *Recordings) consent(w http.ResponseWriter, r *http.Request) (any, error
 	case wish.Interview == "":
 		return nil, badRequest("interview: is missing; it is the id of a running interview")
 	case wish.Member == "":
-		return nil, badRequest("member: is missing; it is the socket id of who was asked, as the interview's status lists it under pending")
+		return nil, badRequest("member: is missing; it is the socket id of who was asked, as the status lists it under pending, or * for everybody")
 	case wish.Agreed == nil:
 		return nil, badRequest("agreed: is missing; true or false")
 	}
 	if err := recorder.Consent(wish.Interview, wish.Member, *wish.Agreed); err != nil {
 		return nil, explainRecorder(err)
 	}
-	return recorder.Status(wish.Interview), nil
+	return statusOf(recorder.Status(wish.Interview)), nil
 }

@@ -15,6 +15,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"skillsage/recording"
 	"skillsage/recording/manifest"
 	"skillsage/recording/store"
 )
@@ -54,8 +55,8 @@ func newShelf(t *testing.T) *shelf {
 	return h
 }
 
-// recorded is what the file of a recording of the tests holds.
-var recorded = strings.Repeat("0123456789", 1000)
+// footage is what the file of a recording of the tests holds.
+var footage = strings.Repeat("0123456789", 1000)
 
 // add makes a recording; change may change its manifest.
 func (h *shelf) add(t *testing.T, interview string, change func(*manifest.Manifest)) *store.Folder {
@@ -75,7 +76,7 @@ func (h *shelf) add(t *testing.T, interview string, change func(*manifest.Manife
 		Version: manifest.Version, ID: f.ID(), Interview: interview, Started: h.clock, Finished: &end, Duration: 12,
 		State: manifest.Finished, Reason: manifest.Requested, Detail: "/var/lib is fine",
 		Participants: []manifest.Participant{{ID: "abc", Role: "candidate"}},
-		Files:        []manifest.File{{Name: "candidate-1.webm", Participant: "abc", Kind: manifest.Camera, Container: manifest.WebM, Duration: 12, Size: int64(len(recorded)), Complete: true}},
+		Files:        []manifest.File{{Name: "candidate-1.webm", Participant: "abc", Kind: manifest.Camera, Container: manifest.WebM, Duration: 12, Size: int64(len(footage)), Complete: true}},
 		Events: []manifest.Event{
 			{At: 1, Type: manifest.Chat, Participant: "abc", Data: json.RawMessage(`{"content":"<b>hi</b>"}`)},
 			{At: 12, Type: manifest.RecordingStopped, Detail: "/var/lib is fine"},
@@ -84,7 +85,7 @@ func (h *shelf) add(t *testing.T, interview string, change func(*manifest.Manife
 	if change != nil {
 		change(m)
 	}
-	if err := errors.Join(manifest.Write(root, m), root.WriteFile("candidate-1.webm", []byte(recorded), store.FileMode)); err != nil {
+	if err := errors.Join(manifest.Write(root, m), root.WriteFile("candidate-1.webm", []byte(footage), store.FileMode)); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -145,7 +146,7 @@ func TestRecordingsAreListedNewestFirst(t *testing.T) {
 	for query := "?limit=4"; ; {
 		p := h.list(t, query)
 		for _, r := range p.Recordings {
-			if want := hostileIDs[len(hostileIDs)-1-len(got)]; r.Interview != want || r.State != "finished" || r.Duration != 12 || r.Files != 1 || r.Size < int64(len(recorded)) || len(r.Participants) != 1 {
+			if want := hostileIDs[len(hostileIDs)-1-len(got)]; r.Interview != want || r.State != "finished" || r.Duration != 12 || r.Files != 1 || r.Size < int64(len(footage)) || len(r.Participants) != 1 {
 				t.Errorf("%q: %+v", want, r)
 			}
 			got = append(got, r.ID)
@@ -221,7 +222,7 @@ func TestManifestAndMedia(t *testing.T) {
 
 	file := "/api/recordings/" + f.ID() + "/files/candidate-1.webm"
 	whole := h.do("GET", file, "")
-	if whole.Code != 200 || whole.Body.String() != recorded || whole.Header().Get("Content-Type") != "video/webm" || whole.Header().Get("Content-Disposition") != "" {
+	if whole.Code != 200 || whole.Body.String() != footage || whole.Header().Get("Content-Type") != "video/webm" || whole.Header().Get("Content-Disposition") != "" {
 		t.Errorf("%d %v", whole.Code, whole.Header())
 	}
 	part := h.do("GET", file, "", "Range", "bytes=9995-")
@@ -274,7 +275,7 @@ func TestNothingElseIsGivenOut(t *testing.T) {
 				}
 				r.Header.Set("Authorization", "Bearer "+token)
 				w := httptest.NewRecorder()
-				if handler.ServeHTTP(w, r); w.Code == 200 || strings.Contains(w.Body.String(), recorded[:100]) || strings.Contains(w.Body.String(), "secret") {
+				if handler.ServeHTTP(w, r); w.Code == 200 || strings.Contains(w.Body.String(), footage[:100]) || strings.Contains(w.Body.String(), "secret") {
 					t.Errorf("%s%s: %d %.100s", prefix, written, w.Code, w.Body)
 				}
 			}
@@ -342,10 +343,12 @@ func (f *fakeRecorder) Stop(interview, by string) error  { return f.note("stop",
 func (f *fakeRecorder) Consent(interview, member string, agreed bool) error {
 	return f.note("consent", interview, member, map[bool]string{true: "yes", false: "no"}[agreed])
 }
-func (f *fakeRecorder) Status(interview string) RecorderStatus {
-	return RecorderStatus{Interview: interview, State: "recording"}
+func (f *fakeRecorder) Status(interview string) recording.Status {
+	return recording.Status{Room: interview, State: recording.Recording, Since: time.Date(2026, 11, 26, 12, 0, 0, 999, time.UTC)}
 }
-func (f *fakeRecorder) Active() []RecorderStatus { return nil }
+func (f *fakeRecorder) Active() []recording.Status {
+	return []recording.Status{{Room: "b", State: recording.Waiting, Pending: []string{"m"}}, {Room: "a", State: recording.Recording}}
+}
 
 func TestTheRecorderIsSteered(t *testing.T) {
 	h := newShelf(t)
@@ -361,15 +364,15 @@ func TestTheRecorderIsSteered(t *testing.T) {
 			t.Errorf("%v: %d %s, asked %q", c, w.Code, w.Body, h.recorder.asked)
 		}
 	}
-	if w := h.do("GET", "/api/recorder?interview=..%2Fa", ""); w.Code != 200 || !strings.Contains(w.Body.String(), `"interview":"../a"`) {
+	if w := h.do("GET", "/api/recorder?interview=..%2Fa", ""); w.Code != 200 || !strings.Contains(w.Body.String(), `"interview":"../a","state":"recording","since":"2026-11-26T12:00:00Z"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := h.do("GET", "/api/recorder", ""); w.Code != 200 || strings.TrimSpace(w.Body.String()) != `{"interviews":[]}` {
+	if w := h.do("GET", "/api/recorder", ""); w.Code != 200 || strings.TrimSpace(w.Body.String()) != `{"interviews":[{"interview":"a","state":"recording","consent":"","pending":[],"refused":[]},{"interview":"b","state":"waiting","consent":"","pending":["m"],"refused":[]}]}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	for code, status := range map[string]int{"off": 409, "no-room": 404, "not-allowed": 403, "already": 409, "not-recording": 409, "disk": 507, "busy": 503} {
-		h.recorder.err = &RecorderError{code, "because"}
-		refused(t, code, h.do("POST", "/api/recorder/start", `{"interview": "a"}`), status, code)
+	for code, status := range map[recording.Code]int{"off": 409, "no-room": 404, "not-allowed": 403, "already": 409, "not-recording": 409, "disk": 507, "busy": 503} {
+		h.recorder.err = &recording.Error{Code: code, Message: "because"}
+		refused(t, string(code), h.do("POST", "/api/recorder/start", `{"interview": "a"}`), status, string(code))
 	}
 	h.recorder.err, h.recorder.asked = errors.New("broken"), nil
 	refused(t, "another error", h.do("POST", "/api/recorder/start", `{"interview": "a"}`), 500, "error")
@@ -480,7 +483,7 @@ func TestMediaOverAConnection(t *testing.T) {
 	server := httptest.NewServer(h.public)
 	defer server.Close()
 	link, _ := h.o.Links.Make(f.ID(), 0)
-	for _, span := range [][2]string{{"bytes=0-9", "0123456789"}, {"bytes=-3", "789"}, {"", recorded}} {
+	for _, span := range [][2]string{{"bytes=0-9", "0123456789"}, {"bytes=-3", "789"}, {"", footage}} {
 		r, err := http.NewRequest("GET", server.URL+watchPath+link+"/files/candidate-1.webm", nil)
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 import { Icon } from './Icon';
 import { indexAt, type CodeState, type Story } from './story';
 import { clock } from './time';
@@ -25,8 +25,6 @@ export function Code({ story, time, onSeek }: { story: Story; time: number; onSe
   const { states } = question;
   const now = indexAt(states, time);
   const state = states[now];
-  const lines = (state?.code ?? '').split('\n');
-  const changed = changedLines(states[now - 1]?.code ?? '', state?.code ?? '');
   const jump = (to: CodeState | undefined) => to && onSeek(to.at);
   return (
     <div className="code-pane">
@@ -49,18 +47,7 @@ export function Code({ story, time, onSeek }: { story: Story; time: number; onSe
       </div>
       <div className="code-body" role="region" aria-label={`Code of question ${question.number}`} tabIndex={0}>
         {state ? (
-          <ol>
-            {lines.map((line, index) => (
-              <li
-                key={index}
-                className={index >= changed.from && index < changed.to ? 'changed' : undefined}
-                title={line.trim() ? 'To the moment when this line was written' : undefined}
-                onClick={() => onSeek(firstWith(states, now, line))}
-              >
-                <code>{line || ' '}</code>
-              </li>
-            ))}
-          </ol>
+          <Lines states={states} now={now} onSeek={onSeek} />
         ) : (
           <p className="pane-empty">Nothing was written yet at this moment.</p>
         )}
@@ -78,6 +65,29 @@ export function Code({ story, time, onSeek }: { story: Story; time: number; onSe
       </div>
     </div>
   );
+}
+
+/** The code of one state; a line goes to the moment when it was written. */
+function Lines({ states, now, onSeek }: { states: CodeState[]; now: number; onSeek: (time: number) => void }) {
+  const code = states[now]?.code ?? '';
+  const before = states[now - 1]?.code ?? '';
+  return useMemo(() => {
+    const changed = changedLines(before, code);
+    return (
+      <ol>
+        {code.split('\n').map((line, index) => (
+          <li
+            key={index}
+            className={index >= changed.from && index < changed.to ? 'changed' : undefined}
+            title={line.trim() ? 'To the moment when this line was written' : undefined}
+            onClick={() => onSeek(firstWith(states, now, line))}
+          >
+            <code>{line || ' '}</code>
+          </li>
+        ))}
+      </ol>
+    );
+  }, [code, before, states, now, onSeek]);
 }
 
 /** The lines in which two versions differ, of the later one. */

@@ -159,6 +159,9 @@ function Row({ recording, onShare, onDelete }: { recording: Listed; onShare: () 
         ) : null}
       </span>
       <div className="recording-actions">
+        <a className="button small" href={`?recording=${encodeURIComponent(id)}`}>
+          Watch<span className="visually-hidden"> {name}</span>
+        </a>
         <button type="button" className="round small" aria-label={`Link to ${name}`} title="Link for others" onClick={onShare}>
           <Icon name="link" />
         </button>

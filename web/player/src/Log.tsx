@@ -1,3 +1,4 @@
+import { memo } from 'react';
 import { Icon, type IconName } from './Icon';
 import { FollowButton } from './Messages';
 import type { Entry } from './story';
@@ -13,9 +14,16 @@ const ICONS: Record<Entry['kind'], IconName> = {
   media: 'wave',
 };
 
+interface LogProps {
+  log: Entry[];
+  /** The last entry of the moment, or -1. */
+  now: number;
+  duration: number;
+  onSeek: (time: number) => void;
+}
+
 /** Everything that happened, in order; each entry goes to its moment. */
-export function Log({ log, time, duration, onSeek }: { log: Entry[]; time: number; duration: number; onSeek: (time: number) => void }) {
-  const now = log.findLastIndex(({ from }) => from <= time);
+export const Log = memo(function Log({ log, now, duration, onSeek }: LogProps) {
   const { list, follows, follow } = useFollow<HTMLOListElement>(now);
   if (log.length === 0) return <p className="pane-empty">Nothing happened.</p>;
   return (
@@ -39,4 +47,4 @@ export function Log({ log, time, duration, onSeek }: { log: Entry[]; time: numbe
       {!follows && <FollowButton onClick={follow} />}
     </>
   );
-}
+});

@@ -1,17 +1,18 @@
-import { indexAt, type Message } from './story';
+import { memo } from 'react';
+import type { Message } from './story';
 import { clock } from './time';
 import { useFollow } from './useFollow';
 
 interface MessagesProps {
   messages: Message[];
-  time: number;
+  /** The last one of the moment, or -1. */
+  now: number;
   duration: number;
   onSeek: (time: number) => void;
 }
 
 /** The chat. It follows the time line; a message goes to its moment. */
-export function Messages({ messages, time, duration, onSeek }: MessagesProps) {
-  const now = indexAt(messages, time);
+export const Messages = memo(function Messages({ messages, now, duration, onSeek }: MessagesProps) {
   const { list, follows, follow } = useFollow<HTMLOListElement>(now);
   if (messages.length === 0) return <p className="pane-empty">Nobody wrote in the chat.</p>;
   return (
@@ -36,7 +37,7 @@ export function Messages({ messages, time, duration, onSeek }: MessagesProps) {
       {!follows && <FollowButton onClick={follow} />}
     </>
   );
-}
+});
 
 export function FollowButton({ onClick }: { onClick: () => void }) {
   return (

@@ -21,6 +21,8 @@ interface StageProps {
 /** All cameras and screens of the moment. */
 export function Stage({ ref, story, player, state, source, volumes }: StageProps) {
   const [large, setLarge] = useState('');
+  const [begun, setBegun] = useState(false);
+  if (state.playing && !begun) setBegun(true);
   const { time } = state;
   const there = story.tiles.filter((tile) =>
     tile.kind === 'screen'
@@ -35,7 +37,10 @@ export function Stage({ ref, story, player, state, source, volumes }: StageProps
   return (
     <div
       ref={ref}
-      className={['stage', main.length > 0 && sides > 0 && 'presenting'].filter(Boolean).join(' ')}
+      className={['stage', main.length > 0 && sides > 0 && 'presenting', main.length === 1 && 'one'].filter(Boolean).join(' ')}
+      onClick={(event) => {
+        if (!(event.target as HTMLElement).closest('button, a')) player.toggle();
+      }}
       style={{ '--mains': main.length, '--sides': sides } as CSSProperties}
     >
       {order.map(({ tile, place }) => (
@@ -58,7 +63,7 @@ export function Stage({ ref, story, player, state, source, volumes }: StageProps
         </p>
       )}
       {state.blocked && <p className="stage-note">The browser wants a click before it plays sound.</p>}
-      {!state.playing && there.length > 0 && (
+      {!begun && player.duration > 0 && (
         <button type="button" className="stage-play" aria-label="Play" onClick={() => player.play()}>
           <Icon name="play" />
         </button>

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Code } from './Code';
 import { Help } from './Help';
 import { Icon } from './Icon';
@@ -9,7 +9,7 @@ import { People } from './People';
 import { Player } from './player';
 import type { Source } from './source';
 import { Stage } from './Stage';
-import { storyOf } from './story';
+import { indexAt, storyOf } from './story';
 import { Tabs } from './Tabs';
 import { when } from './time';
 import { Timeline } from './Timeline';
@@ -44,7 +44,7 @@ export function Theatre({ manifest, source }: { manifest: Manifest; source: Sour
     if (at > 0) player.seek(at);
   }, [player]);
 
-  const seek = (time: number) => player.seek(time);
+  const seek = useCallback((time: number) => player.seek(time), [player]);
   const move = (by: number) => player.seek(player.now() + by);
   const faster = (by: number) => {
     const rate = RATES[RATES.indexOf(state.rate) + by];
@@ -81,9 +81,9 @@ export function Theatre({ manifest, source }: { manifest: Manifest; source: Sour
   });
 
   const tabs = [
-    { id: 'chat', label: 'Chat', count: story.messages.length, pane: <Messages messages={story.messages} time={state.time} duration={story.duration} onSeek={seek} /> },
+    { id: 'chat', label: 'Chat', count: story.messages.length, pane: <Messages messages={story.messages} now={indexAt(story.messages, state.time)} duration={story.duration} onSeek={seek} /> },
     { id: 'code', label: 'Code', count: story.questions.length, pane: <Code story={story} time={state.time} onSeek={seek} /> },
-    { id: 'log', label: 'Events', count: story.log.length, pane: <Log log={story.log} time={state.time} duration={story.duration} onSeek={seek} /> },
+    { id: 'log', label: 'Events', count: story.log.length, pane: <Log log={story.log} now={story.log.findLastIndex(({ from }) => from <= state.time)} duration={story.duration} onSeek={seek} /> },
     { id: 'people', label: 'People', count: story.people.length, pane: <People manifest={manifest} story={story} source={source} volumes={volumes} /> },
   ];
 

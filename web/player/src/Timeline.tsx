@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, type PointerEvent } from 'react';
+import { memo, useEffect, useRef, useState, type PointerEvent } from 'react';
 import type { Player } from './player';
 import { endOf, type Story } from './story';
 import { clock, spoken } from './time';
@@ -8,8 +8,6 @@ export function Timeline({ story, player, time }: { story: Story; player: Player
   const { duration } = story;
   const box = useRef<HTMLDivElement>(null);
   const [hover, setHover] = useState<number | null>(null);
-  const part = (at: number) => `${duration > 0 ? (Math.min(Math.max(at, 0), duration) / duration) * 100 : 0}%`;
-  const span = (from: number, to: number) => ({ left: part(from), width: `calc(${part(to)} - ${part(from)})` });
 
   // The head moves with each picture; React need not know.
   useEffect(() => {
@@ -58,35 +56,10 @@ export function Timeline({ story, player, time }: { story: Story; player: Player
           aria-valuetext={`${spoken(time)} of ${spoken(duration)}`}
           onChange={(event) => player.seek(Number(event.target.value))}
         />
-        {story.people.map((person) => (
-          <div key={person.key} className="lane" aria-hidden="true">
-            {person.spans.map(({ from, to }) => (
-              <span key={from} className="presence" style={span(from, to)} />
-            ))}
-            {person.files
-              .filter(({ kind }) => kind === 'camera')
-              .map((file) => (
-                <span key={file.name} className="footage" style={span(file.start, endOf(file))} />
-              ))}
-            {person.files
-              .filter(({ kind }) => kind === 'screen')
-              .map((file) => (
-                <span key={file.name} className="footage shared" style={span(file.start, endOf(file))} />
-              ))}
-          </div>
-        ))}
-        <div className="marks" aria-hidden="true">
-          {story.log.map((entry, index) =>
-            entry.to > entry.from ? (
-              <span key={index} className={`stretch ${entry.kind}`} style={span(entry.from, entry.to)} title={entry.text} />
-            ) : (
-              <span key={index} className={`mark ${entry.kind}`} style={{ left: part(entry.from) }} title={`${clock(entry.from, duration)} ${entry.text}`} />
-            ),
-          )}
-        </div>
+        <Lanes story={story} />
         <span className="head" aria-hidden="true" />
         {hover !== null && (
-          <span className="hover" aria-hidden="true" style={{ left: part(hover) }}>
+          <span className="hover" aria-hidden="true" style={{ left: percent(hover, duration) }}>
             <span className="hover-time">{clock(hover, duration)}</span>
           </span>
         )}
@@ -94,3 +67,49 @@ export function Timeline({ story, player, time }: { story: Story; player: Player
     </div>
   );
 }
+
+/** How far from the left a moment is. */
+const percent = (at: number, duration: number) => `${duration > 0 ? (Math.min(Math.max(at, 0), duration) / duration) * 100 : 0}%`;
+
+/** What does not move: a lane for each person, and the marks of all events. */
+const Lanes = memo(function Lanes({ story }: { story: Story }) {
+  const { duration } = story;
+  const span = (from: number, to: number) => ({ left: percent(from, duration), width: `calc(${percent(to, duration)} - ${percent(from, duration)})` });
+  return (
+    <>
+      {story.people.map((person) => (
+        <div key={person.key} className="lane" aria-hidden="true">
+          {person.spans.map(({ from, to }) => (
+            <span key={from} className="presence" style={span(from, to)} />
+          ))}
+          {(['camera', 'screen'] as const).map((kind) =>
+            person.files
+              .filter((file) => file.kind === kind)
+              .map((file) => (
+                <span
+                  key={file.name}
+                  className={kind === 'screen' ? 'footage shared' : 'footage'}
+                  style={span(file.start, endOf(file))}
+                  title={`${person.name}’s ${kind}`}
+                />
+              )),
+          )}
+        </div>
+      ))}
+      <div className="marks" aria-hidden="true">
+        {story.log.map((entry, index) =>
+          entry.to > entry.from ? (
+            <span key={index} className={`stretch of-${entry.kind}`} style={span(entry.from, entry.to)} title={entry.text} />
+          ) : (
+            <span
+              key={index}
+              className={`mark of-${entry.kind}`}
+              style={{ left: percent(entry.from, duration) }}
+              title={`${clock(entry.from, duration)} ${entry.text}`}
+            />
+          ),
+        )}
+      </div>
+    </>
+  );
+});

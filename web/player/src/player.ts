@@ -93,6 +93,7 @@ export class Player {
 
   #tick(): void {
     this.#settle();
+    for (const follower of this.#followers) follower.measure();
     if (this.#playing && this.#time >= this.duration) this.#playing = false;
     const active = [...this.#followers].filter((follower) => follower.covers(this.#time));
     const late = active.some((follower) => !follower.ready(this.#time));
@@ -155,25 +156,26 @@ const CALM = 1500; // ms between two seeks of a file that plays: some can't hit 
 class Follower {
   /** What to take from the time line's time for the element's own: browsers differ in whether a file that begins late begins at 0. */
   #shift: number | null = null;
+  #looked = 0; // how often it was looked at with its first frame
   #jumped = -Infinity;
   #aim = NaN;
-  readonly #measure: () => void;
 
   constructor(
     readonly element: HTMLMediaElement,
     readonly start: number,
     readonly end: number,
-  ) {
-    this.#measure = () => {
-      this.#shift ??= element.currentTime >= start / 2 ? 0 : start;
-    };
-    if (element.readyState >= HTMLMediaElement.HAVE_METADATA) this.#measure();
-    else element.addEventListener('loadedmetadata', this.#measure, { once: true });
-  }
+  ) {}
 
   stop(): void {
-    this.element.removeEventListener('loadedmetadata', this.#measure);
     this.element.pause();
+  }
+
+  /** Looks where the element begins, before anything moves it. With its metadata, and for a moment with its first frame, it may say 0. */
+  measure(): void {
+    const { element, start } = this;
+    if (this.#shift !== null || element.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
+    this.#looked++;
+    if (this.#looked > 1 || element.currentTime > 0) this.#shift = element.currentTime >= start / 2 ? 0 : start;
   }
 
   covers(time: number): boolean {

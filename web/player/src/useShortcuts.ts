@@ -7,7 +7,7 @@ export function useShortcuts(actions: Record<string, () => void>): void {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const target = event.target as HTMLElement;
       if (target.closest('input:not([type="range"]), textarea, select, [contenteditable], dialog')) return;
-      const own = target.closest('input') ? /^(Arrow|Page|Home|End)/ : target.closest('[role="tab"]') ? /^(Arrow|Home|End| |Enter)/ : target.closest('button, a, summary') ? /^( |Enter)$/ : null;
+      const own = target.closest('input:not(.scrubber)') ? /^(Arrow|Page|Home|End)/ : target.closest('[role="tab"]') ? /^(Arrow|Home|End| |Enter)/ : target.closest('button, a, summary') ? /^( |Enter)$/ : null;
       if (own?.test(event.key)) return;
       const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
       if (!action) return;
