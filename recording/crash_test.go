@@ -148,6 +148,14 @@ func TestOrphansOfEveryKind(t *testing.T) {
 
 	again := newRigAt(t, dir, Options{})
 	again.untilEvent(EventFinished, 2)
+	again.until("the one that was merged is finished", func() bool {
+		for _, f := range folders {
+			if unfinished, err := f.Unfinished(); f.Interview() == "merged" {
+				return err == nil && !unfinished
+			}
+		}
+		return false
+	})
 	again.close()
 	for _, e := range again.events {
 		m := again.concluded(e)

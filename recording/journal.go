@@ -213,7 +213,10 @@ func (j *journal) write(lines []byte) error {
 	if err != nil {
 		return err
 	}
-	return j.events.Sync()
+	start := time.Now()
+	err = j.events.Sync()
+	j.recorder.count.synced(time.Since(start))
+	return err
 }
 
 // end writes the last manifest.

@@ -58,7 +58,9 @@ func (s *session) create(k *sink, container string) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := track.Create(f, track.Options{Container: container, Zero: s.zero, Application: application, Wait: tapWait, KeyFrames: keyFrames})
+	w, err := track.Create(f, track.Options{
+		Container: container, Zero: s.zero, Application: application, Wait: tapWait, KeyFrames: keyFrames, Synced: s.iv.recorder.count.synced,
+	})
 	if err == nil {
 		err = manifest.SyncDir(s.root)
 	}

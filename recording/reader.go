@@ -39,9 +39,10 @@ type reader struct {
 	input  *track.Input
 
 	// Owned by run.
-	limit *rate.Limiter
-	codec string    // MIME type
-	gap   time.Time // since when media are missing; zero: they are not
+	follows bool // there was another source before it
+	limit   *rate.Limiter
+	codec   string    // MIME type
+	gap     time.Time // since when media are missing; zero: they are not
 }
 
 func newReader(k *sink, t *roomTrack, number int, tap *media.TapReader) *reader {
@@ -98,6 +99,10 @@ func (r *reader) read() error {
 			if err := r.sink.write(r, &event); err != nil {
 				return err
 			}
+		}
+		if began && r.follows {
+			r.follows = false
+			r.tell(event.Captured, manifest.Event{Type: manifest.Source})
 		}
 		r.note(&event)
 	}

@@ -59,6 +59,7 @@ type session struct {
 	names   map[string]string // of participants with files
 	screens map[string]int    // that they have shown
 	sinks   []*sink
+	agreed  map[string]bool // participants of whom it is put down
 	readers map[*reader]struct{}
 	opened  int // readers that were made
 	m       manifest.Manifest
@@ -82,6 +83,7 @@ func newSession(iv *interview, w *wish, zero time.Time) *session {
 	s := &session{
 		iv: iv, wish: w, zero: zero, stopping: make(chan struct{}),
 		people: make(map[string]int), numbers: make(map[string]int), names: make(map[string]string), screens: make(map[string]int),
+		agreed:  make(map[string]bool),
 		readers: make(map[*reader]struct{}), files: make(map[string]int), codes: make(map[codeKey]*heldCode),
 		m: manifest.Manifest{
 			Version: manifest.Version, Interview: iv.room, Started: zero.UTC(), State: manifest.Recording,
@@ -263,6 +265,7 @@ func (s *session) settle(now time.Time) (next time.Time) {
 		over := k.idle.Add(screenIdle)
 		switch {
 		case s.hasLeft(k.participant), k.kind == manifest.Screen && !now.Before(over):
+			k.ended = true
 			k.end()
 		case k.kind == manifest.Screen && over.Before(next):
 			next = over
@@ -430,20 +433,20 @@ func (s *session) finish() {
 	}
 	s.flushCodes(end.at, true)
 	e := manifest.Event{Type: manifest.RecordingStopped, Reason: end.reason, Detail: end.detail}
-	if end.by != API {
-		e.Participant = end.by
-	}
+	e.Participant, e.By = credit(end.by)
 	s.event(end.at, e)
-	if end.failed() && s.root != nil {
-		_ = s.root.Remove(reserveName) // files can be finished with it
-	}
 	readers := slices.Collect(maps.Keys(s.readers))
 	s.group.Go(func() { drain(readers) })
-	for _, k := range s.sinks {
-		if !k.ended {
+	sinks := slices.DeleteFunc(s.sinks, func(k *sink) bool { return k.ended })
+	root := s.root
+	s.group.Go(func() {
+		if end.failed() && root != nil {
+			_ = root.Remove(reserveName) // files can be finished with it
+		}
+		for _, k := range sinks {
 			k.end()
 		}
-	}
+	})
 	iv.recorder.group.Go(func() {
 		s.group.Wait()
 		iv.post(func() { s.conclude(end) })

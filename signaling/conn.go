@@ -46,10 +46,10 @@ var handlers = [...]struct {
 	{"code-update", on((*conn).onCodeUpdate)},
 	{"language-change", on((*conn).onLanguageChange)},
 	{"question-change", on((*conn).onQuestionChange)},
-	{iceServersEvent, on((*conn).onICEServers)},
 	{"recording-start", on((*conn).onRecordingStart)},
 	{"recording-stop", on((*conn).onRecordingStop)},
 	{"recording-consent", on((*conn).onRecordingConsent)},
+	{iceServersEvent, on((*conn).onICEServers)},
 }
 
 // on makes one function for all sockets of a handler; the event leads back to the conn.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,7 +93,7 @@ func TestFilesThatEndAnywhereAreRepaired(t *testing.T) {
 		}
 		lengths = append(lengths, (before+end)/2, end-1, end, end+3, end+9)
 	}
-	for _, length := range lengths {
+	for i, length := range lengths {
 		length = min(length, len(content))
 		f := write(t, content[:length])
 		info, err := Repair(f)
@@ -119,19 +118,17 @@ func TestFilesThatEndAnywhereAreRepaired(t *testing.T) {
 		if !bytes.Equal(repaired[headSize:end], content[headSize:end]) {
 			t.Errorf("%d bytes: the clusters were changed", length)
 		}
-		if d := clip.Duration(t, f.Name()); d != info.End {
-			t.Errorf("%d bytes: lasts %v, not %v", length, d, info.End)
+		if i == len(lengths)/2 {
+			if d := clip.Duration(t, f.Name()); d != info.End {
+				t.Errorf("%d bytes: lasts %v, not %v", length, d, info.End)
+			}
+			clip.Decode(t, f.Name())
 		}
 		again, err := Repair(f)
 		if repairedAgain, _ := os.ReadFile(f.Name()); err != nil || again.Torn != 0 || !bytes.Equal(repaired, repairedAgain) {
 			t.Errorf("%d bytes: repaired again: %v, %+v", length, err, again)
 		}
 	}
-	f := write(t, content[:ends[len(ends)-2]+10])
-	if _, err := Repair(f); err != nil {
-		t.Fatal(err)
-	}
-	clip.Decode(t, f.Name())
 }
 
 // A repair that is interrupted leaves a file on which the next one ends in the same result.
@@ -176,39 +173,40 @@ func TestUnfinishedFilesPlay(t *testing.T) {
 	}
 }
 
-// TestWriterProcess is the child of TestKilledWriters.
-func TestWriterProcess(t *testing.T) {
-	path := os.Getenv("WRITE_TO")
-	if path == "" {
-		t.Skip("for TestKilledWriters only")
+// TestMain is also the process that TestKilledWriters kills.
+func TestMain(m *testing.M) {
+	if path := os.Getenv("WRITE_TO"); path != "" {
+		fmt.Println(writeForever(path))
+		os.Exit(1)
 	}
+	os.Exit(m.Run())
+}
+
+// writeForever writes a file and tells after each flush until when there is sound in it.
+func writeForever(path string) error {
 	f, err := os.Create(path)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	w, err := Create(f, Options{DocType: Matroska})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	audio, _ := w.AddTrack(Track{Codec: Opus, Private: opusHead, Channels: 1})
-	for i := 0; ; i++ {
+	number, err := w.AddTrack(Track{Codec: Opus, Private: opusHead, Channels: 1})
+	for i := 0; err == nil; i++ {
 		at := time.Duration(i) * 20 * time.Millisecond
-		if err := w.WriteFrame(audio, at, true, bytes.Repeat([]byte{0xf8}, 1000)); err != nil {
-			t.Fatal(err)
-		}
-		if i%20 == 19 {
-			if err := w.Flush(at); err != nil {
-				t.Fatal(err)
-			}
-			fmt.Println("\nwritten", at.Milliseconds())
+		if err = w.WriteFrame(number, at, true, bytes.Repeat([]byte{0xf8}, 1000)); err == nil && i%20 == 19 {
+			err = w.Flush(at)
+			fmt.Println("written", at.Milliseconds())
 		}
 	}
+	return err
 }
 
 func TestKilledWriters(t *testing.T) {
 	for round := range 5 {
 		path := filepath.Join(t.TempDir(), "file")
-		cmd := exec.Command(os.Args[0], "-test.run=^TestWriterProcess$")
+		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "WRITE_TO="+path)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -226,8 +224,7 @@ func TestKilledWriters(t *testing.T) {
 				}
 			}
 		}
-		io.Copy(io.Discard, out) //nolint:errcheck
-		cmd.Wait()               //nolint:errcheck // killed
+		cmd.Wait() //nolint:errcheck // killed
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -63,7 +63,7 @@ type segmentInfo struct {
 	TimestampScale uint64
 	MuxingApp      string
 	WritingApp     string
-	DateUTC        time.Time `ebml:"DateUTC,omitempty"`
+	DateUTC        time.Time `ebml:"DateUTC,omitempty,size=8"`
 	Duration       float64   `ebml:"Duration,omitempty"` // ms
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skillsage/recording/frames"
@@ -74,22 +75,25 @@ type Options struct {
 	// KeyFrames is how often a key frame is asked for if none comes by itself; 0: never. Players
 	// seek to key frames and decode from there on.
 	KeyFrames time.Duration
+	// Synced is told how long it took to force what was written to the disk, each time; nil: nobody is.
+	Synced func(time.Duration)
 }
 
 // FileWriter writes one file. Its methods and those of its inputs may be called
-// from several goroutines.
+// from several goroutines; but for Size they may wait for the disk.
 type FileWriter struct {
 	opts  Options
 	stop  chan struct{}
 	ended chan struct{}
+	size  atomic.Int64
 
 	mu       sync.Mutex
 	w        *matroska.Writer
 	err      error
 	finished bool
-	inputs   [2]*Input     // by kind: the present ones
-	tracks   [2]fileTrack  // by kind
-	sound    soundTrack    //
+	inputs   [2]*Input    // by kind: the present ones
+	tracks   [2]fileTrack // by kind
+	sound    soundTrack
 	oldest   time.Time     // when the oldest waiting frame arrived; zero: none waits
 	first    time.Duration // of the pictures
 	latest   time.Duration
@@ -122,11 +126,12 @@ func Create(f *os.File, opts Options) (*FileWriter, error) {
 	if opts.Wait <= 0 {
 		opts.Wait = 3 * time.Second
 	}
-	w, err := matroska.Create(f, matroska.Options{DocType: opts.Container, Date: opts.Zero, Application: opts.Application})
+	w, err := matroska.Create(f, matroska.Options{DocType: opts.Container, Date: opts.Zero, Application: opts.Application, Synced: opts.Synced})
 	if err != nil {
 		return nil, err
 	}
 	file := &FileWriter{opts: opts, w: w, stop: make(chan struct{}), ended: make(chan struct{})}
+	file.size.Store(w.Size())
 	go file.run()
 	return file, nil
 }
@@ -158,12 +163,8 @@ func (f *FileWriter) Input(kind Kind, request func()) *Input {
 	return in
 }
 
-// Size is that of the file on the disk, in bytes.
-func (f *FileWriter) Size() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.w.Size()
-}
+// Size is that of the file on the disk, in bytes. It does not wait for the disk.
+func (f *FileWriter) Size() int64 { return f.size.Load() }
 
 // Handle takes the next event of the input's tap. ErrNextFile: the event belongs into a new
 // file. frames.ErrUnsupported: into none. Other errors are of the disk, and final.
@@ -215,6 +216,8 @@ func (in *Input) use(codec media.Codec) error {
 	switch track := in.file.tracks[in.kind]; {
 	case err != nil:
 		return err
+	case (id == matroska.Opus) != (in.kind == Audio):
+		return fmt.Errorf("%w: %s", frames.ErrUnsupported, codec.MimeType)
 	case id == matroska.H264 && in.file.opts.Container != matroska.Matroska, track.number != 0 && track.codec != id:
 		return fmt.Errorf("%s: %w", codec.MimeType, ErrNextFile)
 	}
@@ -260,21 +263,21 @@ func (in *Input) frame(frame frames.Frame) {
 		f.sound.write(at, frame.Data, in.level, f.put)
 		return
 	}
+	at = max(at, 0)
 	if frame.Key {
 		in.key = now
-		if track.number == 0 && !f.add(track, matroska.Track{
-			Codec:   codecID(in.codec.MimeType),
-			Private: frame.Private,
-			Width:   frame.Width,
-			Height:  frame.Height,
-		}) {
-			return
+		if track.number == 0 {
+			f.first = at
+			if !f.add(track, matroska.Track{
+				Codec:   codecID(in.codec.MimeType),
+				Private: frame.Private,
+				Width:   frame.Width,
+				Height:  frame.Height,
+			}) {
+				return
+			}
 		}
 		f.w.Resize(track.number, frame.Width, frame.Height)
-	}
-	at = max(at, 0)
-	if f.latest == 0 {
-		f.first = at
 	}
 	f.latest = max(f.latest, at)
 	f.write(track.number, at, frame.Key, frame.Data)
@@ -320,6 +323,7 @@ func (f *FileWriter) tick() {
 	if f.err = f.w.Flush(since - mergeTime); f.err == nil && f.w.Pending() > 0 {
 		f.oldest = now.Add(-mergeTime)
 	}
+	f.size.Store(f.w.Size())
 }
 
 // Finish completes the file, also after an error of the disk as far as that can be

@@ -201,7 +201,7 @@ func TestWhatDoesNotFitGoesIntoTheNextFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := w.Input(Video, func() {})
-	for codec, want := range map[string]error{"video/H264": ErrNextFile, "video/H265": frames.ErrUnsupported, "video/vp8": nil} {
+	for codec, want := range map[string]error{"video/H264": ErrNextFile, "video/H265": frames.ErrUnsupported, "audio/opus": frames.ErrUnsupported, "video/vp8": nil} {
 		if err := in.Handle(media.TapEvent{Kind: media.TapCodec, Codec: video(codec)}); !errors.Is(err, want) {
 			t.Errorf("%s: %v", codec, err)
 		}

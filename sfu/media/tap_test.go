@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -269,13 +270,48 @@ func TestTapDoesNotBelieveEverything(t *testing.T) {
 			continue
 		}
 		packets++
-		if event.Captured.Before(last) || time.Until(event.Captured).Abs() > 15*time.Second {
+		if event.Captured.Before(last) || time.Until(event.Captured).Abs() > 25*time.Second {
 			t.Fatalf("captured at %v after %v, now is %v", event.Captured, last, time.Now())
 		}
 		last = event.Captured
 	}
 	if packets != 200 {
 		t.Errorf("%d packets were read", packets)
+	}
+}
+
+// TestTapStaysWithTheTimeThatPasses whatever timestamps a publisher sends.
+func TestTapStaysWithTheTimeThatPasses(t *testing.T) {
+	for _, reports := range []bool{false, true} {
+		d := newTapped(t, newFeeding(t, video), TapOptions{})
+		if reports {
+			d.report(0)
+		}
+		last, packets, now := time.Time{}, 0, monotonic()
+		for n := range uint16(500) {
+			now += 33e6
+			timestamp := uint32(n) * 3000
+			switch n % 50 {
+			case 20:
+				timestamp += 1 << 31
+			case 40:
+				timestamp -= 1 << 30
+			}
+			d.to.upstream.received(&packet{payloadType: 96, sequence: n, timestamp: timestamp, ssrc: 1000, payload: numbered(n == 0, int(n))}, false, now)
+			for event := d.at(now - monotonic()); event.Kind != 0; event = d.at(now - monotonic()) {
+				if event.Kind != TapPacket {
+					continue
+				}
+				packets++
+				if apart := event.Captured.Sub(at(now)); apart.Abs() > 14*time.Second {
+					t.Fatalf("reports %v, packet %d: captured at %v after %v, now is %v", reports, n, event.Captured, last, at(now))
+				}
+				last = event.Captured
+			}
+		}
+		if packets != 500 {
+			t.Errorf("%d packets were read", packets)
+		}
 	}
 }
 
@@ -606,5 +642,77 @@ func TestPublishersTellOneTime(t *testing.T) {
 	}
 	if len(publisher.heard) != 2 {
 		t.Errorf("%d ports are remembered", len(publisher.heard))
+	}
+}
+
+// TestTapWhateverTheNetworkDoes loses, delays, repeats and reorders packets, and reads now and
+// then: what is handed out is in order, and its numbers are those of the packets.
+func TestTapWhateverTheNetworkDoes(t *testing.T) {
+	for seed := range uint64(30) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		d := newTapped(t, newFeeding(t, video), TapOptions{Wait: time.Second, Buffer: 1 << (16 + rnd.IntN(6))})
+		d.report(0)
+		began := monotonic()
+		const packets = 3000
+		type arrival struct {
+			number uint16
+			at     int64
+		}
+		arrivals := []arrival{{0, began}}
+		for n := uint16(1); n < packets; n++ {
+			at := began + int64(n)*3e6
+			if rnd.IntN(20) == 0 {
+				at += rnd.Int64N(1500e6) // repaired, perhaps too late
+			}
+			for range 1 + rnd.IntN(20)/19 {
+				if rnd.IntN(50) != 0 {
+					arrivals = append(arrivals, arrival{n, at})
+				}
+			}
+		}
+		slices.SortStableFunc(arrivals, func(a, b arrival) int { return int(a.at - b.at) })
+		read, sequence := 0, uint64(0)
+		drain := func(now int64) {
+			for {
+				d.tap.done()
+				event, _, err := d.tap.step(now)
+				if err == io.EOF || err == nil && event.Kind == 0 {
+					return
+				}
+				switch {
+				case err != nil:
+					t.Fatal(err)
+				case event.Kind == TapPacket:
+					read++
+					if event.Sequence != sequence+1 || numberOf(event.Payload) != int(event.Sequence)-1 {
+						t.Fatalf("seed %d: number %d is %d after %d", seed, numberOf(event.Payload), event.Sequence, sequence)
+					}
+					sequence = event.Sequence
+				case event.Kind == TapGap:
+					if event.Sequence != sequence+1 || event.Last < event.Sequence {
+						t.Fatalf("seed %d: %+v after %d", seed, event, sequence)
+					}
+					sequence = event.Last
+				}
+			}
+		}
+		pause := 1 + rnd.IntN(400)
+		for i, a := range arrivals {
+			payload := append(make([]byte, rnd.IntN(1200)), numbered(false, int(a.number))...)
+			if a.number == 0 {
+				payload = numbered(true, 0)
+			}
+			d.to.upstream.received(&packet{payloadType: 96, sequence: a.number, timestamp: uint32(a.number) * 270, ssrc: 1000, payload: payload}, false, a.at)
+			if i%pause == 0 {
+				drain(a.at)
+			}
+		}
+		d.source.End()
+		drain(arrivals[len(arrivals)-1].at)
+		d.tap.done()
+		d.tap.queue.take(nil, d.tap.given, false)
+		if q := &d.tap.queue; q.made != len(q.free)+len(q.chunks) || len(d.tap.pending) != 0 || read < packets/10 {
+			t.Errorf("seed %d: %d packets were read, %d chunks are lost", seed, read, q.made-len(q.free)-len(q.chunks))
+		}
 	}
 }

@@ -124,11 +124,6 @@ export class RoomLink {
     }
   }
 
-  /** Media have fallen silent: finds out whether signaling is alive, for as long as `silent` says so. */
-  async check(silent: () => boolean): Promise<void> {
-    if (this.online && this.#answers) await this.#stale.check(silent);
-  }
-
   /** Asks for something that makes no sense later; settles always. */
   request(event: string, payload: Record<string, unknown>): Promise<RecordingAnswer> {
     if (!this.online) return Promise.resolve(OFFLINE);
@@ -142,6 +137,11 @@ export class RoomLink {
         else resolve({ ok: false, code: ack?.code ?? '', message: ack?.message ?? 'the server refused' });
       });
     });
+  }
+
+  /** Media have fallen silent: finds out whether signaling is alive, for as long as `silent` says so. */
+  async check(silent: () => boolean): Promise<void> {
+    if (this.online && this.#answers) await this.#stale.check(silent);
   }
 
   close(): void {
