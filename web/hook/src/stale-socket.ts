@@ -40,7 +40,10 @@ export class StaleSocket {
     try {
       while (!over()) {
         const [reached] = await Promise.all([reach(this.#server), sleep(PATIENCE)]);
-        if (reached && !over()) engine.close();
+        if (reached && !over()) {
+          this.#preferWebSocket();
+          engine.close();
+        }
       }
     } finally {
       this.#running = false;
@@ -49,6 +52,23 @@ export class StaleSocket {
 
   stop(): void {
     this.#stopped = true;
+  }
+
+  /**
+   * For the next attempt: a request may be given a kept connection that is as dead, a WebSocket always
+   * gets a new one.
+   */
+  #preferWebSocket(): void {
+    const manager = this.#socket.io;
+    if (!manager?.opts || !manager.once) return;
+    const { opts } = manager;
+    const usual = opts.transports;
+    const restore = () => {
+      opts.transports = usual;
+    };
+    opts.transports = ['websocket', 'polling'];
+    manager.once('reconnect', restore);
+    manager.once('reconnect_error', restore);
   }
 }
 

@@ -546,6 +546,7 @@ test('media fall silent on a dead connection to a server that is there: another 
   assert.equal(asked(recruiter), 0);
   silence();
   await until('another connection', () => engine() !== first && recruiter.state().phase === 'online');
+  assert.equal(engine().transport.name, 'websocket'); // at once, not by an upgrade
   assert.equal(asked(recruiter), 1);
   assert.equal(recruiter.state().socket.id, recruiter.id);
   assert.equal(recruiter.state().socket.recovered, true);
