@@ -14,8 +14,8 @@ export default [
   },
   {
     // What page.evaluate is given runs in the page.
-    files: ['harness/person.mjs'],
-    languageOptions: { globals: { window: 'readonly' } }
+    files: ['harness/person.mjs', 'harness/player.mjs'],
+    languageOptions: { globals: { window: 'readonly', document: 'readonly' } }
   },
   {
     files: ['clients/**/*.{js,jsx}'],

@@ -52,7 +52,7 @@ type interview struct {
 	tracks  []*roomTrack     // what tapping has shown, in order
 	session *session         // the recording that runs; nil: none
 	told    Status           // with which Notify was called last
-	asked   []manifest.Event // consent asked, given and refused before there is a session
+	asked   []manifest.Event // consent asked and refused before there is a session
 }
 
 // member is one socket of the room. Guarded by interview.mu.
@@ -62,6 +62,8 @@ type member struct {
 	media    bool // it publishes, or has
 	asked    bool // whether it agrees
 	answer   answer
+	answered time.Time
+	refused  bool // once: nobody else's word counts for it any more
 }
 
 type answer int
@@ -161,7 +163,7 @@ func (iv *interview) leave(id string, now time.Time) {
 func (iv *interview) said(id, event string, payload []byte, now time.Time) {
 	iv.mu.Lock()
 	defer iv.mu.Unlock()
-	if iv.wish == nil || iv.wish.end != nil || !iv.hearsLocked(id) {
+	if iv.wish == nil || !iv.wish.begun || iv.wish.end != nil || !iv.hearsLocked(id) {
 		return
 	}
 	if iv.waiting+len(payload) > maxSaidWaiting {
@@ -203,8 +205,8 @@ func (iv *interview) start(by string, now time.Time) error {
 			m.answer, m.asked = unanswered, false
 		}
 	}
-	if starter != nil {
-		starter.answer = agrees
+	if starter != nil && starter.answer != agrees {
+		starter.answer, starter.answered = agrees, now
 	}
 	iv.wish = &wish{by: by}
 	iv.poke()
@@ -232,8 +234,10 @@ func (iv *interview) consent(id string, agreed bool, now time.Time) error {
 	if iv.recorder.opts.Consent != manifest.ConsentRequired && !agreed {
 		return refuse(CodeNotAllowed, "this server does not ask whether people agree to be recorded")
 	}
+	refusal := manifest.Event{Type: manifest.ConsentRefused, Participant: id}
 	if id == Everyone {
 		iv.attested = agreed
+		refusal.Participant, refusal.By = "", API
 	} else {
 		m := iv.member(id)
 		if m == nil {
@@ -246,17 +250,18 @@ func (iv *interview) consent(id string, agreed bool, now time.Time) error {
 		if m.answer == given {
 			return nil
 		}
-		m.answer, m.asked = given, true
+		m.answer, m.answered, m.asked, m.refused = given, now, true, m.refused || !agreed
 	}
-	e := manifest.Event{Type: manifest.ConsentRefused, Participant: id}
 	if agreed {
-		e.Type = manifest.ConsentGiven
+		iv.push(func() {
+			if iv.session != nil {
+				iv.putConsent(iv.session, now)
+			}
+		})
+		return nil
 	}
-	if id == Everyone {
-		e.Participant, e.By = "", API
-	}
-	iv.push(func() { iv.consentEvent(now, e) })
-	if w := iv.wish; !agreed && w != nil && w.end == nil {
+	iv.push(func() { iv.consentEvent(now, refusal) })
+	if w := iv.wish; w != nil && w.end == nil {
 		iv.endWishLocked(&ending{at: now, reason: manifest.Refused, by: id})
 		if !w.begun {
 			iv.declined = append(iv.declined, w)
@@ -337,7 +342,7 @@ func (iv *interview) statusLocked() Status {
 
 // agreesLocked tells whether a member may be recorded.
 func (iv *interview) agreesLocked(m *member) bool {
-	return iv.recorder.opts.Consent != manifest.ConsentRequired || m.answer == agrees || iv.attested && m.answer != refuses
+	return iv.recorder.opts.Consent != manifest.ConsentRequired || m.answer == agrees || iv.attested && !m.refused
 }
 
 // pendingLocked tells whether a member has to be asked, or has been and has not answered: one with media. Other sockets are mostly
@@ -449,10 +454,19 @@ func (iv *interview) settle(now time.Time) (next time.Time, done bool) {
 	iv.wishLocked(now, soon)
 	active := iv.wish != nil && iv.wish.end == nil
 	declined := iv.declined
+	over := iv.session != nil && iv.session.wish.end != nil
+	if len(iv.queue) > 0 && (over || len(declined) > 0) { // with what was before the end
+		iv.mu.Unlock()
+		return now, false
+	}
 	iv.declined = nil
+	if over {
+		iv.finishing++
+	}
 	iv.mu.Unlock()
 
-	if s := iv.session; s != nil && s.over() {
+	if s := iv.session; over {
+		iv.putConsent(s, now)
 		iv.session = nil
 		s.finish()
 	}
@@ -475,6 +489,7 @@ func (iv *interview) settle(now time.Time) (next time.Time, done bool) {
 		iv.begin(now)
 	}
 	if s := iv.session; s != nil {
+		iv.putConsent(s, now)
 		iv.openTracks(s)
 		soon(s.settle(now))
 	}
@@ -643,12 +658,35 @@ func (iv *interview) askConsent(now time.Time) {
 	}
 }
 
+// putConsent puts down who has agreed, where it takes that.
+func (iv *interview) putConsent(s *session, now time.Time) {
+	if iv.recorder.opts.Consent != manifest.ConsentRequired {
+		return
+	}
+	iv.mu.Lock()
+	defer iv.mu.Unlock()
+	for _, m := range iv.members {
+		if s.agreed[m.id] || !iv.agreesLocked(m) {
+			continue
+		}
+		e, at := manifest.Event{Type: manifest.ConsentGiven, Participant: m.id}, m.answered
+		if m.answer != agrees {
+			if !m.media {
+				continue
+			}
+			e.By, at = API, now
+		}
+		s.agreed[m.id] = true
+		s.event(at, e)
+	}
+}
+
 // begin makes a recording, if all is there that it takes.
 func (iv *interview) begin(now time.Time) {
 	iv.mu.Lock()
 	defer iv.mu.Unlock()
 	w := iv.wish
-	if w == nil || w.end != nil {
+	if w == nil || w.end != nil || len(iv.queue) > 0 { // with who came or went before
 		return
 	}
 	media := false
@@ -672,7 +710,9 @@ func (iv *interview) putDown(w *wish) {
 		return
 	}
 	s := iv.newSessionLocked(w, w.end.at)
+	iv.finishing++
 	iv.mu.Unlock()
+	iv.putConsent(s, w.end.at)
 	s.finish()
 }
 
@@ -685,12 +725,22 @@ func (iv *interview) newSessionLocked(w *wish, zero time.Time) *session {
 		s.joined(m.id, m.role, m.joined)
 	}
 	s.begin()
-	s.event(s.zero, manifest.Event{Type: manifest.RecordingStarted, Participant: w.by})
+	e := manifest.Event{Type: manifest.RecordingStarted}
+	e.Participant, e.By = credit(w.by)
+	s.event(s.zero, e)
 	for _, e := range iv.asked {
 		s.event(s.zero, e)
 	}
 	iv.asked = nil
 	return s
+}
+
+// credit is whom an event says that something was done by: a participant, or else the operator's side.
+func credit(by string) (participant, operator string) {
+	if by == API || by == Everyone {
+		return "", API
+	}
+	return by, ""
 }
 
 // openTracks begins to record the sources of those who may be recorded. Where one follows another the last one is.
@@ -699,25 +749,36 @@ func (iv *interview) openTracks(s *session) {
 		sink *sink
 		kind string
 	}
+	var may []*roomTrack
+	for _, t := range iv.tracks {
+		role, agreed := iv.agrees(t.source.Member())
+		if !agreed || t.unusable {
+			continue
+		}
+		if t.sink == nil {
+			t.sink = s.sinkFor(t, role)
+		}
+		if t.sink != nil {
+			may = append(may, t)
+		}
+	}
 	taken := make(map[place]bool)
-	for _, t := range slices.Backward(iv.tracks) {
-		iv.mu.Lock()
-		m := iv.member(t.source.Member())
-		may := m != nil && iv.agreesLocked(m)
-		iv.mu.Unlock()
-		if !may || t.unusable {
-			continue
-		}
-		if t.sink == nil {
-			t.sink = s.sinkFor(t, m.role)
-		}
-		if t.sink == nil {
-			continue
-		}
+	for _, t := range slices.Backward(may) {
 		at := place{t.sink, t.source.Kind()}
 		if t.reader == nil && !taken[at] {
 			s.open(t)
 		}
 		taken[at] = taken[at] || t.reader != nil
 	}
+}
+
+// agrees tells whether somebody may be recorded who is there.
+func (iv *interview) agrees(id string) (role string, agreed bool) {
+	iv.mu.Lock()
+	defer iv.mu.Unlock()
+	m := iv.member(id)
+	if m == nil {
+		return "", false
+	}
+	return m.role, iv.agreesLocked(m)
 }

@@ -1,6 +1,8 @@
 package recording
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -102,7 +104,7 @@ func TestConsentOfEverybodyWithMedia(t *testing.T) {
 	if m.Reason != manifest.Refused || m.Consent.Policy != manifest.ConsentRequired {
 		t.Errorf("the manifest is %+v", m)
 	}
-	wantTypes(t, m, manifest.RecordingStarted, manifest.ConsentAsked, manifest.ConsentAsked, manifest.ConsentGiven, manifest.ConsentGiven,
+	wantTypes(t, m, manifest.RecordingStarted, manifest.ConsentAsked, manifest.ConsentAsked, manifest.ConsentGiven, manifest.ConsentGiven, manifest.ConsentGiven,
 		manifest.Join, manifest.ConsentAsked, manifest.ConsentGiven, manifest.Chat, manifest.ConsentRefused, manifest.RecordingStopped)
 
 	// Who starts again asks again.
@@ -113,7 +115,8 @@ func TestConsentOfEverybodyWithMedia(t *testing.T) {
 	if m.Reason != manifest.Refused || m.Duration != 0 || len(m.Files) != 0 {
 		t.Errorf("what is put down of the refusal is %+v", m)
 	}
-	wantTypes(t, m, manifest.RecordingStarted, manifest.ConsentAsked, manifest.ConsentRefused, manifest.RecordingStopped)
+	wantTypes(t, m, manifest.RecordingStarted, manifest.ConsentAsked, manifest.ConsentRefused,
+		manifest.ConsentGiven, manifest.ConsentGiven, manifest.ConsentGiven, manifest.RecordingStopped)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.events[2:] {
@@ -121,6 +124,37 @@ func TestConsentOfEverybodyWithMedia(t *testing.T) {
 			t.Errorf("told that it has started: %+v", e)
 		}
 	}
+}
+
+// What the platform attests holds for all but those who say otherwise.
+func TestConsentThatWasGivenElsewhere(t *testing.T) {
+	r := newRig(t, Options{Consent: manifest.ConsentRequired})
+	r.stage.open("room")
+	r.Join("room", "c", "candidate")
+	r.stage.publish("room", "c", "video")
+	must(t, r.Consent("room", Everyone, true))
+	must(t, r.Start("room", API))
+	r.untilState("room", Recording)
+	r.Join("room", "late", "recruiter")
+	r.stage.publish("room", "late", "video")
+	r.until("the late one's consent is put down", func() bool {
+		all, err := r.store.List()
+		must(t, err)
+		m, err := all[0].Manifest()
+		return err == nil && len(m.Events) > 3
+	})
+	if s := r.Status("room"); len(s.Pending) != 0 {
+		t.Errorf("asked although it was attested: %+v", s)
+	}
+	must(t, r.Consent("room", "c", false))
+	r.untilState("room", Off)
+	m := r.concluded(r.untilEvent(EventFinished, 1))
+	wantTypes(t, m, manifest.RecordingStarted, manifest.ConsentGiven, manifest.Join, manifest.ConsentGiven, manifest.ConsentRefused, manifest.RecordingStopped)
+	if e := m.Events[1]; e.Participant != "c" || e.By != API {
+		t.Errorf("put down is %+v", e)
+	}
+	must(t, r.Start("room", API))
+	r.until("the one who had refused is asked", func() bool { return slices.Equal(r.told("room").Pending, []string{"c"}) })
 }
 
 func TestAReloadIsNotTheEnd(t *testing.T) {
@@ -192,4 +226,20 @@ func TestShutdownFinishesAll(t *testing.T) {
 	}
 	r.Join("three", "r", "recruiter")
 	wantCode(t, r.Start("three", API), CodeNoRoom)
+}
+
+// Who waits for the end of all recordings waits no longer than they want to.
+func TestCloseTakesNoLongerThanItMay(t *testing.T) {
+	release := make(chan struct{})
+	r := newRig(t, Options{OnEvent: func(Event) { <-release }})
+	r.stage.open("room")
+	r.Join("room", "r", "recruiter")
+	must(t, r.Start("room", "r"))
+	r.untilEvent(EventStarted, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := r.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("closed with %v", err)
+	}
+	close(release)
 }

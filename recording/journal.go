@@ -14,7 +14,7 @@ import (
 
 const (
 	journalInterval = time.Second // between two writes
-	maxUnwritten    = 4 << 20     // bytes of events that wait for the disk
+	maxUnwritten    = 4 << 20     // bytes of what others said that wait for the disk; of all events twice as much
 )
 
 // A full disk must not keep the manifest from being finished: reserveName is a file that is given up then.
@@ -54,10 +54,10 @@ func newJournal(s *session, declined bool) *journal {
 func (j *journal) append(e *manifest.Event) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.lines.Len() > maxUnwritten {
+	before := j.lines.Len()
+	if before > 2*maxUnwritten || before > maxUnwritten && e.Data != nil {
 		return false
 	}
-	before := j.lines.Len()
 	if err := manifest.EncodeEvent(&j.lines, e); err != nil {
 		j.lines.Truncate(before)
 		return false
@@ -213,7 +213,10 @@ func (j *journal) write(lines []byte) error {
 	if err != nil {
 		return err
 	}
-	return j.events.Sync()
+	start := time.Now()
+	err = j.events.Sync()
+	j.recorder.count.synced(time.Since(start))
+	return err
 }
 
 // end writes the last manifest.

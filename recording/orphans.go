@@ -153,7 +153,7 @@ func (r *Recorder) recoverFile(ctx context.Context, root *os.Root, name string) 
 		return manifest.File{}, err
 	}
 	entry := describe(name, info)
-	entry.Complete, entry.SHA256 = true, checksum(ctx, f)
+	entry.SHA256 = checksum(ctx, f)
 	return entry, nil
 }
 

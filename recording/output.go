@@ -27,11 +27,12 @@ const (
 
 // output is one file that is being written.
 type output struct {
-	session *session
-	sink    *sink
-	name    string
-	file    *os.File
-	writer  *track.FileWriter
+	session   *session
+	sink      *sink
+	name      string
+	container string
+	file      *os.File
+	writer    *track.FileWriter
 
 	// Guarded by sink.mu.
 	size     int64 // that has been counted
@@ -57,7 +58,9 @@ func (s *session) create(k *sink, container string) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := track.Create(f, track.Options{Container: container, Zero: s.zero, Application: application, Wait: tapWait, KeyFrames: keyFrames})
+	w, err := track.Create(f, track.Options{
+		Container: container, Zero: s.zero, Application: application, Wait: tapWait, KeyFrames: keyFrames, Synced: s.iv.recorder.count.synced,
+	})
 	if err == nil {
 		err = manifest.SyncDir(s.root)
 	}
@@ -71,7 +74,7 @@ func (s *session) create(k *sink, container string) (*output, error) {
 	}
 	entry := manifest.File{Name: name, Participant: k.participant, Kind: k.kind, Container: container, Start: s.at(time.Now())}
 	s.iv.post(func() { s.setFile(entry) })
-	return &output{session: s, sink: k, name: name, file: f, writer: w}, nil
+	return &output{session: s, sink: k, name: name, container: container, file: f, writer: w}, nil
 }
 
 // extension is what the names of a container's files end with.
@@ -104,20 +107,24 @@ func (o *output) count(size int64) {
 	}
 }
 
-// finish completes the file.
+// finish completes the file, and says in the manifest what came of it.
 func (o *output) finish() {
 	s := o.session
 	info, err := o.writer.Finish()
 	if errors.Is(err, matroska.ErrEmpty) {
-		_ = o.file.Close()
-		err := s.root.Remove(o.name)
-		s.iv.post(func() { s.fileDone(manifest.File{Name: o.name}, err) })
+		err := errors.Join(o.file.Close(), s.root.Remove(o.name))
+		s.iv.post(func() { s.fileGone(o.name, err) })
 		return
 	}
+	if !info.Complete {
+		if there, err := matroska.Inspect(o.file); err == nil {
+			info = there
+		}
+	}
 	entry := describe(o.name, info)
-	entry.Participant, entry.Kind = o.sink.participant, o.sink.kind
+	entry.Participant, entry.Kind, entry.Container = o.sink.participant, o.sink.kind, o.container
 	o.count(entry.Size)
-	if entry.Complete = err == nil; entry.Complete {
+	if entry.Complete {
 		entry.SHA256 = checksum(s.iv.recorder.hashing, o.file)
 	}
 	err = errors.Join(err, o.file.Close())
@@ -127,7 +134,8 @@ func (o *output) finish() {
 // describe is a file's entry in the manifest, as far as the file tells.
 func describe(name string, info matroska.Info) manifest.File {
 	f := manifest.File{
-		Name: name, Container: info.DocType, Start: manifest.ToSeconds(info.Start), Duration: manifest.ToSeconds(info.End - info.Start), Size: info.Size,
+		Name: name, Container: info.DocType, Start: manifest.ToSeconds(info.Start), Duration: manifest.ToSeconds(info.End - info.Start),
+		Size: info.Size, Complete: info.Complete,
 	}
 	for _, t := range info.Tracks {
 		kind := track.Audio

@@ -27,7 +27,8 @@ type reader struct {
 	sink   *sink
 	track  *roomTrack
 	kind   track.Kind
-	number int // a newer one's is higher
+	number int       // a newer one's is higher
+	from   time.Time // nothing is recorded that was captured before
 	tap    *media.TapReader
 	done   chan struct{} // closed when run has ended
 
@@ -38,13 +39,14 @@ type reader struct {
 	input  *track.Input
 
 	// Owned by run.
-	limit *rate.Limiter
-	codec string    // MIME type
-	gap   time.Time // since when media are missing; zero: they are not
+	follows bool // there was another source before it
+	limit   *rate.Limiter
+	codec   string    // MIME type
+	gap     time.Time // since when media are missing; zero: they are not
 }
 
 func newReader(k *sink, t *roomTrack, number int, tap *media.TapReader) *reader {
-	r := &reader{sink: k, track: t, kind: track.Video, number: number, tap: tap, done: make(chan struct{}), limit: rate.NewLimiter(eventRate, eventBurst)}
+	r := &reader{sink: k, track: t, kind: track.Video, number: number, from: time.Now(), tap: tap, done: make(chan struct{}), limit: rate.NewLimiter(eventRate, eventBurst)}
 	if t.source.Kind() == kindName(track.Audio) {
 		r.kind = track.Audio
 	}
@@ -78,6 +80,9 @@ func (r *reader) read() error {
 			return nil // the end of the source, or of the recording
 		}
 		packet := event.Kind == media.TapPacket
+		if packet && event.Captured.Before(r.from) {
+			continue
+		}
 		if until := s.until.Load(); packet && until != nil && event.Captured.After(*until) {
 			return nil
 		}
@@ -94,6 +99,10 @@ func (r *reader) read() error {
 			if err := r.sink.write(r, &event); err != nil {
 				return err
 			}
+		}
+		if began && r.follows {
+			r.follows = false
+			r.tell(event.Captured, manifest.Event{Type: manifest.Source})
 		}
 		r.note(&event)
 	}

@@ -47,7 +47,7 @@ type Options struct {
 	// the Recorder.
 	Notify func(room string, status Status)
 	// OnEvent hears of every step of every recording, one at a time, in order for each recording, after it is on disk. A
-	// recording of which the process has died is told of again. What it does holds up the end of other recordings.
+	// recording of which the process has died is told of again. What it does holds up the begin and the end of other recordings.
 	OnEvent func(Event)
 	Logger  *slog.Logger
 }
@@ -123,6 +123,11 @@ type counters struct {
 	syncs                                      atomic.Uint64
 	syncTime                                   atomic.Int64
 	active                                     atomic.Int64
+}
+
+func (c *counters) synced(took time.Duration) {
+	c.syncs.Add(1)
+	c.syncTime.Add(int64(took))
 }
 
 // New begins to record what there is to record, and finishes recordings that a crash has left in the store.

@@ -60,10 +60,14 @@ func newRigAt(t *testing.T, dir string, opts Options) *rig {
 		}
 		r.statuses[room] = append(r.statuses[room], status)
 	}
+	also := opts.OnEvent
 	opts.OnEvent = func(e Event) {
 		r.mu.Lock()
-		defer r.mu.Unlock()
 		r.events = append(r.events, e)
+		r.mu.Unlock()
+		if also != nil {
+			also(e)
+		}
 	}
 	opts.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if r.Recorder, err = New(opts); err != nil {

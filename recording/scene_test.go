@@ -2,6 +2,8 @@ package recording
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"net/netip"
 	"sync"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media"
 
 	"skillsage/internal/testkit/clapper"
+	"skillsage/internal/testkit/clip"
 	"skillsage/internal/testkit/page"
 	"skillsage/network"
 	"skillsage/sfu"
@@ -25,6 +28,7 @@ var loop = sync.OnceValues(func() (*clapper.Loop, error) {
 type scene struct {
 	t      *testing.T
 	engine *sfu.Engine
+	h264   []clip.Frame // what cameras send; nil: claps in VP8
 
 	mu     sync.Mutex
 	people map[string]*person // by room and id
@@ -73,9 +77,9 @@ func (s *scene) Send(room, to, from string, screen bool, kind, sdp string) {
 
 func (s *scene) State(string, string, string, bool, string, string)       {}
 func (s *scene) Unsupported(string, string, string, bool, string, string) {}
-func (s *scene) Quality(string, string, []sfu.Quality)                     {}
-func (s *scene) MediaStatus(string, string, sfu.MediaStatus)               {}
-func (s *scene) Probe(room, member string)                                 { s.engine.Alive(room, member) }
+func (s *scene) Quality(string, string, []sfu.Quality)                    {}
+func (s *scene) MediaStatus(string, string, sfu.MediaStatus)              {}
+func (s *scene) Probe(room, member string)                                { s.engine.Alive(room, member) }
 
 // call names a person's connection in the name of somebody.
 type call struct {
@@ -93,18 +97,36 @@ type person struct {
 	scene    *scene
 	room, id string
 	stream   string
+	kinds    []string // of what it sends at first
 	inbox    chan description
 	done     chan struct{}
 	group    sync.WaitGroup
 
 	mu    sync.Mutex
 	calls map[call]*webrtc.PeerConnection
+	stops []func() // of what is published
+}
+
+func (s *scene) person(room, id string) *person {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.people[room+"/"+id]
+}
+
+// cut ends all that is published.
+func (p *person) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, stop := range p.stops {
+		stop()
+	}
+	p.stops = nil
 }
 
 // enter has somebody come into a room, of which the recorder hears as well.
 func (s *scene) enter(r *rig, room, id, role string) *person {
 	p := &person{
-		scene: s, room: room, id: id, stream: "camera-" + id,
+		scene: s, room: room, id: id, stream: "camera-" + id, kinds: []string{"audio", "video"},
 		inbox: make(chan description, 64), done: make(chan struct{}), calls: make(map[call]*webrtc.PeerConnection),
 	}
 	s.mu.Lock()
@@ -174,13 +196,20 @@ func (p *person) connection(c call, camera bool) (*webrtc.PeerConnection, error)
 	if p.calls == nil || p.calls[c] != nil {
 		return p.calls[c], nil
 	}
-	pc, err := page.NewConnection(nil)
+	codecs, err := p.scene.codecs()
+	if err != nil {
+		return nil, err
+	}
+	pc, err := page.NewConnection(codecs)
 	if err != nil {
 		return nil, err
 	}
 	p.calls[c] = pc
 	if camera {
-		_, err = p.publish(pc, p.stream, true)
+		var stop func()
+		if stop, err = p.publish(pc, p.stream, p.kinds...); err == nil {
+			p.stops = append(p.stops, stop)
+		}
 	}
 	return pc, err
 }
@@ -213,7 +242,7 @@ func (p *person) share(peer, stream string) (end func()) {
 	c := call{peer, true}
 	pc, err := p.connection(c, false)
 	must(p.scene.t, err)
-	_, err = p.publish(pc, stream, false)
+	_, err = p.publish(pc, stream, "video")
 	must(p.scene.t, err)
 	p.offer(c, false)
 	return func() {
@@ -225,11 +254,61 @@ func (p *person) share(peer, stream string) (end func()) {
 	}
 }
 
-// publish sends claps on a connection, until the person leaves or stop is called.
-func (p *person) publish(pc *webrtc.PeerConnection, stream string, voice bool) (stop func(), err error) {
-	ended := make(chan struct{})
-	add := func(mimeType string) (*webrtc.TrackLocalStaticSample, error) {
-		track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mimeType}, mimeType[:5]+stream, stream)
+// codecs are what browsers in the scene have; nil: all.
+func (s *scene) codecs() (*webrtc.MediaEngine, error) {
+	if s.h264 == nil {
+		return nil, nil
+	}
+	engine := &webrtc.MediaEngine{}
+	return engine, errors.Join(
+		engine.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 109, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
+		}}, webrtc.RTPCodecTypeAudio),
+		engine.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 100, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e034",
+		}}, webrtc.RTPCodecTypeVideo),
+	)
+}
+
+// samples are what somebody sends, without an end.
+func (s *scene) samples() iter.Seq[clapper.Sample] {
+	claps, _ := loop()
+	if s.h264 == nil {
+		return claps.Samples(false)
+	}
+	return func(yield func(clapper.Sample) bool) {
+		n := 0
+		picture := func() clapper.Sample {
+			return clapper.Sample{At: time.Duration(n) * time.Second / clip.FPS, Video: true, Data: s.h264[n%len(s.h264)].Data}
+		}
+		for sound := range claps.Samples(false) {
+			if sound.Video {
+				continue
+			}
+			for ; picture().At <= sound.At; n++ {
+				if !yield(picture()) {
+					return
+				}
+			}
+			if !yield(sound) {
+				return
+			}
+		}
+	}
+}
+
+// publish sends on a connection, until the person leaves or stop is called.
+func (p *person) publish(pc *webrtc.PeerConnection, stream string, kinds ...string) (stop func(), err error) {
+	var picture, sound *webrtc.TrackLocalStaticSample
+	for _, kind := range kinds {
+		mimeType := webrtc.MimeTypeOpus
+		if kind == "video" {
+			mimeType = webrtc.MimeTypeVP8
+			if p.scene.h264 != nil {
+				mimeType = webrtc.MimeTypeH264
+			}
+		}
+		track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mimeType}, kind+"-"+stream, stream)
 		if err != nil {
 			return nil, err
 		}
@@ -244,22 +323,20 @@ func (p *person) publish(pc *webrtc.PeerConnection, stream string, voice bool) (
 				}
 			}
 		})
-		return track, nil
-	}
-	picture, err := add(webrtc.MimeTypeVP8)
-	if err != nil {
-		return nil, err
-	}
-	var sound *webrtc.TrackLocalStaticSample
-	if voice {
-		if sound, err = add(webrtc.MimeTypeOpus); err != nil {
-			return nil, err
+		if kind == "video" {
+			picture = track
+		} else {
+			sound = track
 		}
 	}
+	rate := time.Duration(clapper.FrameRate)
+	if p.scene.h264 != nil {
+		rate = clip.FPS
+	}
+	ended := make(chan struct{})
 	p.group.Go(func() {
-		claps, _ := loop()
 		begin := time.Now()
-		for sample := range claps.Samples(false) {
+		for sample := range p.scene.samples() {
 			select {
 			case <-p.done:
 				return
@@ -267,9 +344,9 @@ func (p *person) publish(pc *webrtc.PeerConnection, stream string, voice bool) (
 				return
 			case <-time.After(time.Until(begin.Add(sample.At))):
 			}
-			if sample.Video {
-				_ = picture.WriteSample(media.Sample{Data: sample.Data, Duration: time.Second / clapper.FrameRate})
-			} else if voice {
+			if sample.Video && picture != nil {
+				_ = picture.WriteSample(media.Sample{Data: sample.Data, Duration: time.Second / rate})
+			} else if !sample.Video && sound != nil {
 				_ = sound.WriteSample(media.Sample{Data: sample.Data, Duration: clapper.PacketTime})
 			}
 		}

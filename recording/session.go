@@ -59,6 +59,7 @@ type session struct {
 	names   map[string]string // of participants with files
 	screens map[string]int    // that they have shown
 	sinks   []*sink
+	agreed  map[string]bool // participants of whom it is put down
 	readers map[*reader]struct{}
 	opened  int // readers that were made
 	m       manifest.Manifest
@@ -82,6 +83,7 @@ func newSession(iv *interview, w *wish, zero time.Time) *session {
 	s := &session{
 		iv: iv, wish: w, zero: zero, stopping: make(chan struct{}),
 		people: make(map[string]int), numbers: make(map[string]int), names: make(map[string]string), screens: make(map[string]int),
+		agreed:  make(map[string]bool),
 		readers: make(map[*reader]struct{}), files: make(map[string]int), codes: make(map[codeKey]*heldCode),
 		m: manifest.Manifest{
 			Version: manifest.Version, Interview: iv.room, Started: zero.UTC(), State: manifest.Recording,
@@ -100,13 +102,6 @@ func (s *session) begin() {
 // at is a time on the room clock. What was before is at its zero.
 func (s *session) at(t time.Time) manifest.Seconds {
 	return manifest.ToSeconds(max(t.Sub(s.zero), 0).Truncate(time.Millisecond))
-}
-
-// over tells whether the recording is to end.
-func (s *session) over() bool {
-	s.iv.mu.Lock()
-	defer s.iv.mu.Unlock()
-	return s.wish.end != nil
 }
 
 // changed has the manifest written, with what is in it now.
@@ -270,6 +265,7 @@ func (s *session) settle(now time.Time) (next time.Time) {
 		over := k.idle.Add(screenIdle)
 		switch {
 		case s.hasLeft(k.participant), k.kind == manifest.Screen && !now.Before(over):
+			k.ended = true
 			k.end()
 		case k.kind == manifest.Screen && over.Before(next):
 			next = over
@@ -405,30 +401,31 @@ func (s *session) addTrack(name string, t manifest.Track) {
 	}
 }
 
-// fileDone is called when a file has been finished, as far as that went. One without content is gone.
+// fileDone is called when a file has been finished, as far as that went.
 func (s *session) fileDone(f manifest.File, err error) {
-	if err != nil {
-		s.iv.log.Error("file of a recording can't be finished", "recording", s.id, "file", f.Name, "error", err)
-		s.iv.fail(s.wish, reasonOf(err), err.Error())
-	}
-	if f.Container != "" {
-		s.setFile(f)
-		return
-	}
-	if i := s.file(f.Name); i >= 0 {
+	s.fileFailed(f.Name, err)
+	s.setFile(f)
+}
+
+// fileGone is called when a file had no content.
+func (s *session) fileGone(name string, err error) {
+	s.fileFailed(name, err)
+	if i := s.file(name); i >= 0 {
 		s.m.Files = slices.Delete(s.m.Files, i, i+1)
 		s.changed()
 	}
 }
 
+func (s *session) fileFailed(name string, err error) {
+	if err != nil {
+		s.iv.log.Error("file of a recording is not whole", "recording", s.id, "file", name, "error", err)
+		s.iv.fail(s.wish, reasonOf(err), err.Error())
+	}
+}
+
 // finish ends the recording. The interview forgets it, except that finishing counts it until all is on disk.
 func (s *session) finish() {
-	iv := s.iv
-	iv.mu.Lock()
-	end := s.wish.end
-	iv.finishing++
-	iv.mu.Unlock()
-
+	iv, end := s.iv, s.wish.end // which does not change any more
 	s.until.Store(&end.at)
 	close(s.stopping)
 	for _, t := range iv.tracks {
@@ -436,20 +433,20 @@ func (s *session) finish() {
 	}
 	s.flushCodes(end.at, true)
 	e := manifest.Event{Type: manifest.RecordingStopped, Reason: end.reason, Detail: end.detail}
-	if end.by != API {
-		e.Participant = end.by
-	}
+	e.Participant, e.By = credit(end.by)
 	s.event(end.at, e)
-	if end.failed() && s.root != nil {
-		_ = s.root.Remove(reserveName) // files can be finished with it
-	}
 	readers := slices.Collect(maps.Keys(s.readers))
 	s.group.Go(func() { drain(readers) })
-	for _, k := range s.sinks {
-		if !k.ended {
+	sinks := slices.DeleteFunc(s.sinks, func(k *sink) bool { return k.ended })
+	root := s.root
+	s.group.Go(func() {
+		if end.failed() && root != nil {
+			_ = root.Remove(reserveName) // files can be finished with it
+		}
+		for _, k := range sinks {
 			k.end()
 		}
-	}
+	})
 	iv.recorder.group.Go(func() {
 		s.group.Wait()
 		iv.post(func() { s.conclude(end) })

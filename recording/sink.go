@@ -111,7 +111,7 @@ func (k *sink) takeOver(r *reader) bool {
 		before := k.active[r.kind]
 		switch {
 		case before == nil || before.finished():
-			k.active[r.kind] = r
+			k.active[r.kind], r.follows = r, before != nil
 			return true
 		case before.number > r.number:
 			return false
@@ -139,9 +139,8 @@ func (k *sink) awaitPicture() {
 	}
 }
 
-// end finishes the file when all sources have been read, which their readers see to.
+// end finishes the file in the background, when all sources have been read, which their readers see to.
 func (k *sink) end() {
-	k.ended = true
 	k.session.group.Go(func() {
 		k.readers.Wait()
 		k.mu.Lock()

@@ -68,7 +68,8 @@ func refuse(code Code, format string, args ...any) error {
 // EventType is a step in the life of a recording.
 type EventType string
 
-// The steps. Each recording that has Started comes to one of the others, if need be after the next start of the server.
+// The steps. Each recording that has Started comes to one of the others, if need be after the next start of the server. Only a process
+// that dies between the end of a recording and its Event leaves that untold; it stands in the manifest all the same.
 const (
 	EventStarted  EventType = "recording.started"
 	EventFinished EventType = "recording.finished"

@@ -435,7 +435,9 @@ func (p *client) addTracks(pc *webrtc.PeerConnection, stream string, kinds ...st
 					}
 					sent++
 					binary.BigEndian.PutUint32(data[size-4:], sent)
-					if kind == "video" {
+					if kind == "audio" {
+						data[0] = 0xfc // 20 ms (RFC 6716 section 3.1)
+					} else {
 						if n%10 == 0 { // a VP8 key frame (RFC 6386 section 9.1)
 							copy(data, []byte{0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00})
 						} else {

@@ -405,6 +405,7 @@ func (r *room) retire(s *source) {
 	var t Totals
 	s.measure(&t)
 	r.engine.ledger.add(&t)
+	s.media.End()
 	r.hideTap(s)
 }
 

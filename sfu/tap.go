@@ -186,7 +186,6 @@ func (m *member) hasEarlier(s *source) bool {
 
 // hideTap tells the tappers of the end of a source.
 func (r *room) hideTap(s *source) {
-	s.media.End()
 	for key, shown := range s.member.shown {
 		if shown.source != s {
 			continue

@@ -49,6 +49,7 @@ var handlers = [...]struct {
 	{"recording-start", on((*conn).onRecordingStart)},
 	{"recording-stop", on((*conn).onRecordingStop)},
 	{"recording-consent", on((*conn).onRecordingConsent)},
+	{iceServersEvent, on((*conn).onICEServers)},
 }
 
 // on makes one function for all sockets of a handler; the event leads back to the conn.

@@ -41,6 +41,7 @@ type refusal struct {
 // What is dropped silently, so that late, stray and early events of honest pages cause no noise.
 var (
 	ignoreNotJoined = &refusal{code: codeNotJoined, text: "this socket is in no room", silent: true, drop: dropNotJoined}
+	ignoreElsewhere = &refusal{code: codeNotJoined, text: "this socket is not in that room", silent: true, drop: dropNotJoined}
 	ignoreNoMember  = &refusal{code: codeNoMember, text: "to is nobody in this room", silent: true, drop: dropNoMember}
 	ignoreNoRoom    = &refusal{code: codeNoRoom, text: "nobody is in this room", silent: true, drop: dropNoRoom}
 	ignoreSelf      = &refusal{code: codeNoMember, text: "to is the sender", silent: true, drop: dropSelf}

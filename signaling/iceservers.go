@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"net/http"
 	"time"
+
+	"skillsage/signaling/socketio"
 )
+
+const iceServersEvent = "ice-servers"
 
 // ICEServer is an RTCIceServer of W3C's webrtc-pc, section 4.2.5.
 type ICEServer struct {
@@ -17,6 +21,11 @@ type ICEServer struct {
 type iceServersOut struct {
 	ICEServers []ICEServer `json:"iceServers"`
 	TTL        int64       `json:"ttl"` // seconds for which the credentials are good
+}
+
+type iceServersAck struct {
+	ackOK
+	iceServersOut
 }
 
 // SetICEServers has members told, when they join, which STUN and TURN servers they may use, with credentials of their own
@@ -33,8 +42,30 @@ func (r *room) tellICEServersLocked(m *member) {
 		return
 	}
 	if out := r.server.iceServers(m.id, r.mode); len(out.ICEServers) > 0 {
-		r.post(m, mustEncode("ice-servers", out))
+		r.post(m, mustEncode(iceServersEvent, out))
 	}
+}
+
+// onICEServers answers a member that asks, in the acknowledgement. It is also the cheapest event by which a client finds out whether
+// its connection is alive.
+func (c *conn) onICEServers(*socketio.Event, []byte) (any, *refusal) {
+	mode, ok := c.server.MemberMode(c.id)
+	if !ok {
+		return nil, ignoreNotJoined
+	}
+	return iceServersAck{ackOK{OK: true}, c.server.iceServersFor(c.id, mode)}, nil
+}
+
+// iceServersFor is what a member is told; its list may be empty.
+func (s *Server) iceServersFor(member string, mode Mode) iceServersOut {
+	var out iceServersOut
+	if s.iceServers != nil {
+		out = s.iceServers(member, mode)
+	}
+	if out.ICEServers == nil {
+		out.ICEServers = []ICEServer{}
+	}
+	return out
 }
 
 // ICEServersPath is where `ice-servers` can be asked for.
@@ -61,11 +92,7 @@ func (s *Server) serveICEServers(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusForbidden, errorOut{Code: codeNotJoined, Message: "id must be the socket id of a member of a room"})
 		return
 	}
-	out := iceServersOut{ICEServers: []ICEServer{}}
-	if s.iceServers != nil {
-		out = s.iceServers(id, mode)
-	}
-	answer(w, http.StatusOK, out)
+	answer(w, http.StatusOK, s.iceServersFor(id, mode))
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

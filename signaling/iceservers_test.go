@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ func TestJoinersAreToldICEServers(t *testing.T) {
 	r.rejoin(b, "one", "candidate")
 	r.rejoin(b, "two", "candidate")
 	r.fence("one", a, a)
+	r.fence("two", b, b)
 	want := append(append([]string(nil), welcome...), "ice-servers")
 	r.wantNames("a", a, append(append([]string(nil), want...), "user-joined", "user-left")...)
 	r.wantNames("b", b, append(append(append([]string(nil), want...), want...), want...)...)
@@ -94,6 +96,22 @@ func TestServeICEServers(t *testing.T) {
 	bare := start(t, Options{}, nil)
 	if w := ask(bare.server, "GET", "?id="+bare.join("one", "recruiter").ID()); w.Code != http.StatusOK || w.Body.String() != `{"iceServers":[],"ttl":0}`+"\n" {
 		t.Errorf("a server without any: %d %s", w.Code, w.Body)
+	}
+}
+
+// A member gets the same for the asking; so it finds out, too, whether its connection is alive.
+func TestMembersAskForICEServers(t *testing.T) {
+	r := startICE(t, Options{})
+	a := r.join("one", "recruiter")
+	if got, want := r.call(a, "ice-servers", nil), `{"ok":true,`+iceServersOf(a.ID())[1:]; got != want {
+		t.Errorf("%s", got)
+	}
+	if got := r.call(r.dial(), "ice-servers", nil); !strings.Contains(got, `"ok":false,"code":"not-joined"`) {
+		t.Errorf("a socket in no room: %s", got)
+	}
+	bare := start(t, Options{}, nil)
+	if got := bare.call(bare.join("one", "recruiter"), "ice-servers", nil); got != `{"ok":true,"iceServers":[],"ttl":0}` {
+		t.Errorf("a server without any: %s", got)
 	}
 }
 

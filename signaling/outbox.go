@@ -35,16 +35,16 @@ func (r *room) postVolatile(to *member, msg *socketio.Message) {
 	r.queue = append(r.queue, parcel{to: to, msg: msg, volatile: true})
 }
 
-// postCall queues a call (of the relay, of an acknowledgement) in its place among the messages; r.mu is held.
+// postCall queues a call (of the relay, of the recorder, of an acknowledgement) in its place among the messages; r.mu is held.
 func (r *room) postCall(call func()) {
 	r.queue = append(r.queue, parcel{call: call})
 }
 
 // deliverLocked hands out what is queued, and releases r.mu, which the caller holds.
 //
-// What the room decides under its lock must reach each socket and the relay in the order of the decisions, and must
-// be sent without the lock: a send may write to the network or end the socket, which comes back to the room, and the
-// relay may call back too. So one goroutine at a time hands out, and whoever finds another at it leaves its parcels
+// What the room decides under its lock must reach each socket, the relay and the recorder in the order of the decisions, and must
+// be sent without the lock: a send may write to the network or end the socket, which comes back to the room, and these
+// two may call back too. So one goroutine at a time hands out, and whoever finds another at it leaves its parcels
 // to that one. No send and no call blocks, so neither does this.
 func (r *room) deliverLocked() {
 	if r.delivering {
@@ -91,7 +91,7 @@ func (m *member) send(msg *socketio.Message, volatile bool) {
 // maxSpareQueue bounds the queue memory that a quiet room keeps, in parcels.
 const maxSpareQueue = 128
 
-// run keeps a panic in the relay from leaving the room with nobody to hand out its messages.
+// run keeps a panic in the relay or the recorder from leaving the room with nobody to hand out its messages.
 func (r *room) run(call func()) {
 	defer func() {
 		if p := recover(); p != nil {

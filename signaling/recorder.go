@@ -305,7 +305,7 @@ func (c *conn) askRecorder(ev *socketio.Event, rawID []byte, recruiters bool, as
 	}
 	m := c.member.Load()
 	if m == nil || m.room.id != id {
-		return nil, ignoreNotJoined
+		return nil, ignoreElsewhere
 	}
 	if c.recordings == nil {
 		c.recordings = rate.NewLimiter(recordingRate, recordingBurst)
@@ -317,7 +317,7 @@ func (c *conn) askRecorder(ev *socketio.Event, rawID []byte, recruiters bool, as
 	r.mu.Lock()
 	switch {
 	case m.gone:
-		why = ignoreNotJoined
+		why = ignoreElsewhere
 	case recruiters && m.role != roleRecruiter:
 		why = &refusal{code: codeNotAllowed, text: "only a recruiter may start and stop recordings"}
 	}

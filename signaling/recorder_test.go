@@ -177,7 +177,7 @@ func TestRecordingIsForRecruitersOfTheRoom(t *testing.T) {
 	}
 	for _, event := range []string{"recording-start", "recording-stop", "recording-consent"} {
 		for _, c := range []*sioclient.Client{stranger, outside} {
-			if got := r.call(c, event, map[string]any{"interviewId": "iv", "agreed": true}); got != `{"ok":false,"code":"not-joined","message":"this socket is in no room"}` {
+			if got := r.call(c, event, map[string]any{"interviewId": "iv", "agreed": true}); got != `{"ok":false,"code":"not-joined","message":"this socket is not in that room"}` {
 				t.Errorf("stranger's %s: %s", event, got)
 			}
 		}
@@ -275,6 +275,7 @@ func TestRecoveredMemberHearsOfTheRecording(t *testing.T) {
 	o.Mode = ModeRelay
 	r, tape := startTaped(t, o, true)
 	a, b := r.joinModern("iv", "recruiter"), r.join("iv", "candidate")
+	r.waitText(b, "recording-status", idleStatus)
 	words := b.Recovery()
 	b.Abort()
 	r.eventually("suspended", func() bool { return r.server.Stats().SocketIO.Suspended == 1 })

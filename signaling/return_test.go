@@ -197,6 +197,7 @@ func TestBinaryIsRefused(t *testing.T) {
 					"code-update":         `{"interviewId":"iv","questionId":"q","code":` + bytes + `,"language":"go","currentQuestionIndex":0}`,
 					"language-change":     `{"interviewId":"iv","questionId":"q","language":` + bytes + `,"currentQuestionIndex":0}`,
 					"question-change":     bytes,
+					"ice-servers":         bytes,
 					"join-room":           `{"interviewId":"other","userRole":"recruiter","mode":` + bytes + `}`,
 					"recording-start":     `{"interviewId":"iv","extra":` + bytes + `}`,
 					"recording-stop":      `{"interviewId":"iv","extra":` + bytes + `}`,

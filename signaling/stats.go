@@ -21,7 +21,7 @@ type Stats struct {
 	RelayCandidates     uint64 // handed to the relay
 	RelaySent           uint64 // descriptions that the relay sent to members
 	Delayed             uint64 // events of sockets above their rate
-	Panics              uint64 // in calls of the relay
+	Panics              uint64 // in calls of the relay and the recorder
 
 	Refused   map[string]uint64 // events answered with an error, by code
 	Dropped   map[string]uint64 // events dropped silently, by reason

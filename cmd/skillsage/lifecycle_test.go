@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"skillsage/internal/testkit/freeport"
 )
 
 // binary is the program itself, built once for all tests.
@@ -178,24 +181,9 @@ func (p *process) hear(conn *websocket.Conn, prefix string) string {
 	}
 }
 
-// freePort is a number that is free for TCP and UDP at this moment, on every interface.
 func freePort(t *testing.T) string {
 	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", ":0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
-		l.Close()
-		if err == nil {
-			u.Close()
-			return fmt.Sprint(port)
-		}
-	}
-	t.Fatal("no free port")
-	return ""
+	return strconv.Itoa(freeport.Find(t))
 }
 
 type lockedBuffer struct {

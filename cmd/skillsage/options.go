@@ -248,7 +248,7 @@ func (s *server) turnReach(cfg *config.Config) turn.Reach {
 		}
 	}
 	if s.certs != nil {
-		reach.TLS = reach.TCP[0].Port()
+		reach.TLS, reach.Certificate = reach.TCP[0].Port(), s.certs.Name()
 	}
 	return reach
 }

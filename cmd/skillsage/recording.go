@@ -12,6 +12,7 @@ import (
 	"skillsage/config"
 	"skillsage/internal/httpapi"
 	"skillsage/recording"
+	"skillsage/recording/delivery"
 	"skillsage/recording/manifest"
 	"skillsage/recording/store"
 	"skillsage/signaling"
@@ -21,10 +22,14 @@ import (
 // finishTime is how long the end may take longer where recordings have to be finished.
 const finishTime = 5 * time.Second
 
+// followTime is the same for what follows recordings, most of which is left to the next start.
+const followTime = time.Second
+
 // recordings is who records interviews, and where. The zero value records nothing.
 type recordings struct {
 	store    *store.Store        // nil when there is nothing to watch either
 	recorder *recording.Recorder // nil when nothing is recorded
+	delivery *delivery.Delivery  // what follows them
 	pages    *httpapi.Recordings // nil like store
 }
 
@@ -96,6 +101,13 @@ func (s *server) startRecorder(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("recordings can't be kept in %s (recording.dir chooses the folder): %w", absolute(c.Dir), err)
 	}
+	following, err := deliveryOptions(cfg, folders, s.log)
+	if err != nil {
+		return err
+	}
+	if s.recordings.delivery, err = delivery.New(following); err != nil {
+		return err
+	}
 	s.recordings.recorder, err = recording.New(recording.Options{
 		Store:       folders,
 		Media:       recording.FromEngine(s.engine),
@@ -107,7 +119,8 @@ func (s *server) startRecorder(cfg *config.Config) error {
 		Notify: func(room string, status recording.Status) {
 			s.signaling.RecordingStatus(room, recordingStatus(c.Mode, status))
 		},
-		Logger: s.log,
+		OnEvent: s.recordings.delivery.Handle,
+		Logger:  s.log,
 	})
 	if err != nil {
 		return err
@@ -145,9 +158,13 @@ func (r *recordings) finish(ctx context.Context) error {
 	if r.recorder != nil {
 		err = r.recorder.Close(ctx)
 	}
-	if r.store != nil {
-		err = errors.Join(err, r.store.Close())
-		r.store = nil
+	if r.delivery != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), followTime)
+		defer cancel()
+		err = errors.Join(err, r.delivery.Close(ctx))
+	}
+	if r.store != nil && err == nil { // else it is still in use
+		err = r.store.Close()
 	}
 	return err
 }

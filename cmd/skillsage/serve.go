@@ -204,6 +204,10 @@ func (s *server) adminPages(cfg *config.Config) http.Handler {
 	if s.tcp != nil {
 		options.TCPMedia = s.tcp
 	}
+	if s.recordings.recorder != nil {
+		options.Recording = s.recordings.recorder
+		options.Delivery = s.recordings.delivery
+	}
 	return httpapi.NewAdmin(options)
 }
 
@@ -276,7 +280,7 @@ func (s *server) drain(limit time.Duration) {
 // stopLimit is how long close may take.
 func (s *server) stopLimit() time.Duration {
 	if s.recordings.recorder != nil {
-		return stopTime + finishTime
+		return stopTime + finishTime + followTime
 	}
 	return stopTime
 }

@@ -143,12 +143,12 @@ func TestTURN(t *testing.T) {
 	})
 }
 
-// With a certificate and a name, TURN comes over TLS too, on the port of the page.
+// With a certificate, TURN comes over TLS too, on the port of the page.
 func TestTURNOverTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writeCertificate(t, cert, key)
-	p := startServer(t, "SKILLSAGE_SERVER_TLS_CERT="+cert, "SKILLSAGE_SERVER_TLS_KEY="+key, "SKILLSAGE_SERVER_PLAIN_HTTP=serve", "SKILLSAGE_TURN_HOST=localhost")
+	p := startServer(t, "SKILLSAGE_SERVER_TLS_CERT="+cert, "SKILLSAGE_SERVER_TLS_KEY="+key, "SKILLSAGE_SERVER_PLAIN_HTTP=serve")
 	told := p.hearICEServers(p.join("one"))
 	port := p.base[strings.LastIndex(p.base, ":")+1:]
 	url := slices.Index(told.ICEServers[0].URLs, "turns:localhost:"+port+"?transport=tcp")

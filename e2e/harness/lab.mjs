@@ -1,9 +1,9 @@
 // A Lab holds what all tests of a run share: the servers (one for each mode), the pages, the browsers. An
 // Interview is one test's room with its people.
 
-import { mkdirSync, rmSync, writeFileSync, copyFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync, copyFileSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
-import { loadavg } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Browsers } from './browsers.mjs'
@@ -11,7 +11,9 @@ import { startPages } from './pages.mjs'
 import { Person } from './person.mjs'
 import { startPath } from './path.mjs'
 import { startProxy } from './proxy.mjs'
+import { Recordings } from './recordings.mjs'
 import { here, startServer } from './server.mjs'
+import { Sockets } from './socketio.mjs'
 
 // A scenario takes 6 to 20 s on an idle machine; past this it is ended, so that its pages do not slow the next one.
 const SCENARIO_MS = 150_000
@@ -78,7 +80,8 @@ export class Interview {
   #browsers
   #noted
   #people = []
-  #proxies = []
+  #proxies = [] // and what else has to be stopped
+  #folder = null // of recordings
   #all = [] // everyone who was ever here, for the dump
 
   constructor (settings, server, pages, browsers, noted) {
@@ -95,7 +98,7 @@ export class Interview {
   }
 
   // join brings in a person of the interview's style. `options` overrides style, browser, browsers, extra, variant,
-  // server, fps; `first` and `only` are formats that the page prefers, and the only ones of their kind that it has;
+  // server, room, fps; `claps`: its camera flashes and its microphone beeps; `first` and `only` are formats that the page prefers, and the only ones of their kind that it has;
   // `ice: 'own'` lets it use the ICE servers that such pages have by themselves, instead of none.
   async join (role, name, options = {}) {
     const style = options.style ?? this.style
@@ -103,13 +106,14 @@ export class Interview {
     const url = new URL(`${this.#pages.url}/${style}.html`)
     url.search = new URLSearchParams({
       server: options.server ?? this.server.url,
-      room: this.room,
+      room: options.room ?? this.room,
       role,
       variant: options.variant ?? this.variant,
       extra: options.extra ?? 0,
       ice: options.ice ?? '',
       first: options.first ?? '',
-      only: options.only ?? ''
+      only: options.only ?? '',
+      claps: options.claps ? 1 : ''
     })
     const { page, close } = await (options.browsers ?? this.#browsers).newPage(browser, { fps: options.fps })
     const person = new Person({ name, role, style, browser, page, close, url: url.href })
@@ -129,6 +133,32 @@ export class Interview {
     const path = await startPath(this.server, directions)
     this.#proxies.push(path)
     return path
+  }
+
+  // records has the interview be on a server of its own, which records into an empty folder. `env` adds SKILLSAGE_ variables; `where` leads
+  // to the folder as seen from here, given the server and the folder as the server sees it. `again`: on the port and in the folder of the last one.
+  async records ({ env = {}, enter, dir = null, where = (server, folder) => folder, again = false } = {}) {
+    if (!again) this.#folder = dir ?? mkdtempSync(path.join(tmpdir(), 'e2e-recordings-'))
+    this.server = await startServer({
+      mode: this.mode, outDir, enter, port: again ? this.server.port : null, env: { SKILLSAGE_RECORDING_DIR: this.#folder, SKILLSAGE_RECORDING_MIN_FREE: '1MiB', ...env }
+    })
+    this.#proxies.push(this.server)
+    this.recordings = new Recordings(where(this.server, this.#folder))
+  }
+
+  // controls joins a socket as a recruiter's page does for its chat, which knows of recordings.
+  async controls (room = this.room) {
+    const sockets = new Sockets(this.server)
+    sockets.room = room
+    this.#proxies.push({ stop: () => sockets.close() })
+    return Object.assign(await sockets.join('recruiter', { showsRecording: true }), { room })
+  }
+
+  // player is a page that shows files.
+  async player () {
+    const { page, close } = await this.#browsers.newPage('chromium')
+    this.#proxies.push({ stop: close })
+    return page
   }
 
   // note records a duration for the closing table; nothing is asserted about it.
@@ -161,5 +191,6 @@ export class Interview {
     const people = this.#people.splice(0)
     await Promise.allSettled(people.map(person => person.close()))
     await Promise.allSettled(this.#proxies.splice(0).map(proxy => proxy.stop()))
+    if (this.#folder) rmSync(this.#folder, { recursive: true, force: true })
   }
 }

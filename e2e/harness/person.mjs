@@ -62,6 +62,11 @@ export class Person {
     return this.#page.evaluate((name, list) => window.call[name](...list), method, args)
   }
 
+  // clap calls a method of the page's clapper, of one that joined with `claps`.
+  clap (method, ...args) {
+    return this.#page.evaluate((name, list) => { window.claps[name](...list) }, method, args)
+  }
+
   // share clicks, because a browser only gives the screen to a user's gesture.
   async share () {
     await this.#page.click('#share')

@@ -86,20 +86,28 @@ export async function launch ({ enter = [], file, args, env, logFile, ready, mak
     throw err
   }
   if (exit) throw new Error(`${path.basename(file)} ${exit}; its log is ${logFile}`)
-  return { stop, ended: () => exit }
+  const kill = async () => {
+    if (exit) return
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+  }
+  return { pid: child.pid, stop, kill, ended: () => exit }
 }
 
-// startServer returns {url, port, mode, logFile, stop(), ended()}. `env` adds SKILLSAGE_ variables.
-export async function startServer ({ mode, env = {}, outDir }) {
+// startServer returns {url, port, mode, logFile, pid, stop(), kill(), ended()}. `env` adds SKILLSAGE_ variables; `enter` is as
+// with launch.
+export async function startServer ({ mode, env = {}, outDir, enter, port: wanted = null }) {
   const external = externalServer()
   if (external) {
     if (external.mode !== mode) throw new Error(`the server at ${external.url} is in mode ${external.mode}, not ${mode}`)
     return { ...external, port: Number(new URL(external.url).port), logFile: null, stop: async () => {} }
   }
-  const port = await freePort()
+  const port = wanted ?? await freePort()
   const url = `http://localhost:${port}`
-  const logFile = path.join(outDir, `server-${mode}-${port}.log`)
+  const logFile = path.join(outDir, `server-${mode}-${port}${wanted ? '-again' : ''}.log`)
   const running = await launch({
+    enter,
     file: binary,
     args: [],
     env: { PORT: String(port), SKILLSAGE_RELAY_MODE: mode, SKILLSAGE_NETWORK_STUN_SERVERS: '', ...env },

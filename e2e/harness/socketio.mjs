@@ -36,9 +36,9 @@ export class Sockets {
   }
 
   // join returns a client that is in the room and has got all that a joiner gets.
-  async join (userRole, options = {}) {
+  async join (userRole, { showsRecording, ...options } = {}) {
     const socket = await this.connect(options)
-    socket.answer = await socket.timeout(5000).emitWithAck('join-room', { interviewId: this.room, userRole })
+    socket.answer = await socket.timeout(5000).emitWithAck('join-room', { interviewId: this.room, userRole, showsRecording })
     await heard(socket, 'code-state')
     return socket
   }

@@ -7,7 +7,7 @@ import { connect, createServer } from 'node:net'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { Space } from './space.mjs'
+import { folder, Space } from './space.mjs'
 
 const join = (listen, target) => {
   const server = createServer(near => {
@@ -34,7 +34,7 @@ if (space === '--far') {
   }
 
   async function bridge (port) {
-    const file = path.join(process.env.TMPDIR, `${space}-${port}.sock`)
+    const file = path.join(folder, `${space}-${port}.sock`)
     const far = spawn(nsenter, [...enter, process.execPath, fileURLToPath(import.meta.url), '--far', file, port], { stdio: ['ignore', 'pipe', 'inherit'] })
     browser.once('exit', () => far.kill())
     await new Promise(resolve => far.stdout.once('data', resolve))

@@ -2,17 +2,15 @@
 // router of all that has a public address. Addresses look public, because software treats documentation and
 // private ones differently; none of it gets out of here.
 
-import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import https from 'node:https'
 import path from 'node:path'
 import { startPages } from '../harness/pages.mjs'
 import { binary, launch } from '../harness/server.mjs'
 import { Authority } from './authority.mjs'
 import { startDNS } from './dns.mjs'
-import { run, Space } from './space.mjs'
+import { folder, run, Space } from './space.mjs'
 import { startStun } from './stun.mjs'
-
-export const folder = process.env.TMPDIR ?? '/run/lab' // of this run alone; enter says which
 
 // Hosts of the bridge by their number in both families. Sites have the numbers of their routers from 256 on.
 export const address = (number, family = 4) => family === 4 ? `11.0.${number >> 8}.${number & 255}` : `2a11:22::${number.toString(16)}`
@@ -63,7 +61,7 @@ export class Internet {
   }
 
   async #build () {
-    mkdirSync(folder, { recursive: true })
+    if (!folder) throw new Error('the network lab runs inside of netlab/enter only')
     await this.#here.set({
       'net/ipv4/ip_forward': 1,
       'net/ipv4/conf/all/send_redirects': 0,
@@ -96,9 +94,8 @@ export class Internet {
         for (const [, port] of stunServers) this.#others.push(await startStun(address(host, family), port))
       }
     }
-    this.secure = (await run([binary, '--help'])).includes('server.tls_cert')
     this.#authority = await Authority.create(folder)
-    this.#pages = await startPages({ host: '::', port: 443, name: 'pages.test', tls: this.secure ? await this.#tls('pages.test') : null })
+    this.#pages = await startPages({ host: '::', port: 443, name: 'pages.test', tls: await this.#tls('pages.test') })
     this.#others.push(this.#pages)
   }
 
@@ -115,7 +112,7 @@ export class Internet {
     return this.#here
   }
 
-  // server returns {url, port, mode, address, logFile, stop(), ended()}, started when first asked for.
+  // server returns {url, port, mode, logFile, stop(), ended()}, started when first asked for.
   server (name) {
     if (!this.#servers.has(name)) this.#servers.set(name, this.#serve(name, servers[name]))
     return this.#servers.get(name)
@@ -126,13 +123,20 @@ export class Internet {
     if (inside) await this.#map(space, host, inside)
     else await this.plug(space, 'eth0', host)
     const { cert, key } = await this.#authority.issue(nameOf(name))
-    const url = this.secure ? `https://${nameOf(name)}` : `http://${nameOf(name)}:443`
+    const url = `https://${nameOf(name)}`
     const logFile = path.join(this.#outDir, `server-${name}.log`)
     const running = await launch({
       enter: space.enter,
       file: binary,
       args: [],
-      env: { PORT: String(inside ?? PORT), SKILLSAGE_RELAY_MODE: mode, ...env, ...(this.secure && { SKILLSAGE_SERVER_TLS_CERT: cert, SKILLSAGE_SERVER_TLS_KEY: key }) },
+      env: {
+        PORT: String(inside ?? PORT),
+        SKILLSAGE_RELAY_MODE: mode,
+        SKILLSAGE_SERVER_TLS_CERT: cert,
+        SKILLSAGE_SERVER_TLS_KEY: key,
+        SKILLSAGE_TURN_HOST: nameOf(name),
+        ...env
+      },
       logFile,
       ready: () => this.#answers(`${url}/healthz`),
       make: 'make build'
@@ -164,7 +168,6 @@ table ip mapping {
 
   #answers (url) {
     return new Promise((resolve, reject) => {
-      if (!this.secure) { resolve(fetch(url).then(r => r.ok)); return }
       https.get(url, { ca: this.#authority.certificate }, answer => resolve(answer.resume().statusCode === 200)).on('error', reject)
     })
   }

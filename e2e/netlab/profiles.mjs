@@ -7,6 +7,8 @@
 //   out        nftables rules for what the client sends, the first that fits decides; what fits none passes, and so do
 //              questions to the name server
 //   proxy      the router has an HTTP proxy on it, which the browsers are set to use
+//   inspects   the router lets only those connections to port 443 through that begin as TLS does
+//   stock      false: a page that knows no TURN server can't get out of here
 //   wire       both directions of the line to the provider, in the words of harness/impair.mjs
 //   during     what happens in the middle of a call, one function after the other; media must come back after each
 //   transport  the protocol that media must be seen to use: 'udp' or 'tcp'
@@ -59,6 +61,15 @@ export const profiles = {
     title: 'NAT, and only TCP to port 443 gets out',
     nat,
     out: ['tcp dport 443 accept', 'drop'],
+    transport: 'tcp',
+    reach: { udp: null, tcp: [443] }
+  },
+  'tls-only': {
+    title: 'NAT, and only TCP to port 443 gets out, and of that only what begins as TLS',
+    nat,
+    out: ['drop'],
+    inspects: true,
+    stock: false,
     transport: 'tcp',
     reach: { udp: null, tcp: [443] }
   },

@@ -64,43 +64,52 @@ async function checkAll (net) {
   await checks.stop()
 }
 
-async function openSites (net, row) {
-  const open = await Promise.allSettled(row.profiles.map(name => Site.open(net, ++sites, profiles[name])))
-  const opened = open.map(({ value }) => value).filter(Boolean)
-  const close = () => Promise.all(opened.map(site => site.close()))
-  const { reason } = open.find(({ status }) => status === 'rejected') ?? {}
-  if (reason) {
-    await close()
-    throw reason
+// playRow holds the calls of one row: its sites and their browsers are the same for all. `report` gets each result.
+async function playRow (net, row, inRow, report) {
+  const opening = await Promise.allSettled(row.profiles.map(name => Site.open(net, ++sites, profiles[name])))
+  try {
+    for (const cell of inRow) {
+      const hold = async () => {
+        for (const { reason } of opening) {
+          if (reason) throw reason
+        }
+        const { style, browser } = cell.column
+        return play({
+          style,
+          browser,
+          name: row.title.replace(/\W+/g, '-'),
+          server: await net.server(serverOf(cell)),
+          pages: net.pages,
+          sites: opening.map(({ value }) => value),
+          keep: flags.keep
+        })
+      }
+      const attempt = () => hold().catch(err => ({ error: err.message }))
+      const result = await attempt()
+      // Browsers on a machine that starves them stand still for seconds. What fails twice is a fault; what failed once is
+      // printed, never hidden.
+      report(cell, result.error && required(cell) ? { ...await attempt(), again: result.error } : result)
+    }
+  } finally {
+    await inTime(Promise.all(opening.map(({ value }) => value?.close())))
   }
-  return { sites: opened, close }
 }
 
-// playAll holds the calls row by row: its sites and their browsers are the same for all.
 async function playAll (net, chosen) {
   const results = []
+  const report = (cell, result) => {
+    results.push({ cell, result })
+    const { row, column } = cell
+    const bad = result.error && required(cell)
+    if (bad) failed++
+    const remark = bad ? ` ${result.error} (${result.folder ?? 'no logs'})` : result.again ? ` (the first time: ${result.again})` : ''
+    say({ type: 'cell', row: row.title, column: column.title, required: required(cell), ...result },
+      `${bad ? 'FAILED  ' : 'ok      '} ${row.title}: ${column.title}: ${inWords(result, cell)}${remark}`)
+  }
   for (const row of new Set(chosen.map(cell => cell.row))) {
     const inRow = chosen.filter(cell => cell.row === row)
-    const skipped = needsDevices(row) ? noDevices : null
-    const opened = skipped ? null : await openSites(net, row)
-    for (const cell of inRow) {
-      const { column } = cell
-      const name = row.profiles.join('-')
-      const hold = async () => play({ ...column, name, server: await net.server(serverOf(cell)), pages: net.pages, sites: opened.sites, keep: flags.keep })
-      let result = skipped ? { skipped } : await hold()
-      if (result.error && required(column)) {
-        // Browsers on a machine that starves them stand still for seconds. What fails twice is a fault; what failed once
-        // is printed, never hidden.
-        const again = result.error
-        result = { ...await hold(), again }
-      }
-      results.push({ cell, result })
-      const bad = result.error && required(column)
-      if (bad) failed++
-      say({ type: 'cell', row: row.title, column: column.title, required: required(column), ...result },
-        `${bad ? 'FAILED  ' : 'ok      '} ${row.title}: ${column.title}: ${inWords(result, column)}${bad ? ` ${result.error} (${result.folder})` : result.again ? ` (the first time: ${result.again})` : ''}`)
-    }
-    await inTime(opened?.close())
+    if (noDevices && needsDevices(row)) inRow.forEach(cell => report(cell, { skipped: noDevices }))
+    else await playRow(net, row, inRow, report)
   }
   return results
 }

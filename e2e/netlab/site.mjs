@@ -1,14 +1,15 @@
 // A site: a client in a namespace of its own, and before it a router that makes the network what its profile says.
 
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
-import path from 'node:path'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { binaries, Browsers } from '../harness/browsers.mjs'
 import { startWire } from '../harness/impair.mjs'
 import { until } from '../harness/until.mjs'
-import { address, connect, core, dnsHost, folder, whole } from './internet.mjs'
-import { Space } from './space.mjs'
+import { address, connect, core, dnsHost, whole } from './internet.mjs'
+import { folder, Space } from './space.mjs'
 
 const PROXY_PORT = 8888
 const FIREFOX_PORT = 30_000 // and the site's number: Firefox and gate.mjs need the same one, free in both namespaces
@@ -23,8 +24,11 @@ const networks = {
   ipv6: number => ({ family: 6, prefix: `2a11:22:0:${number}::`, bits: 64 })
 }
 
+// Ports of a router on which an inspector takes what is meant for port 443 of a host of the net.
+const inspected = Array.from({ length: 15 }, (_, i) => [10_000 + i, address(core + i)])
+
 // rulesOf writes a router's ruleset for nftables. Names can be resolved from everywhere.
-export function rulesOf ({ nat, open, out = [] }) {
+export function rulesOf ({ nat, open, inspects, out = [] }) {
   const closed = open ? '' : 'iifname "wan" meta l4proto != ipv6-icmp drop'
   return `
 table inet router {
@@ -41,6 +45,10 @@ table inet router {
     udp dport 53 meta nfproto ipv6 ip6 daddr ${address(dnsHost, 6)} accept
     ${out.map(rule => `iifname "lan" ${rule}`).join('\n    ')}
   }
+  chain inspection {
+    type nat hook prerouting priority dstnat
+    ${inspects ? inspected.map(([port, host]) => `iifname "lan" ip daddr ${host} tcp dport 443 redirect to :${port}`).join('\n    ') : ''}
+  }
   chain nat {
     type nat hook postrouting priority srcnat
     ${nat ? `oifname "wan" ${nat}` : ''}
@@ -55,7 +63,7 @@ export class Site {
   #network
   #router
   #wire = null
-  #proxy = null
+  #programs = [] // on the router
   #hosts // numbers of the client and of the router
   #wan
 
@@ -117,6 +125,10 @@ export class Site {
     }
     await this.#router.nft(rulesOf(profile))
     if (profile.proxy) await this.#startProxy()
+    if (profile.inspects) {
+      const inspector = this.#start([process.execPath, fileURLToPath(new URL('inspector.mjs', import.meta.url)), JSON.stringify(inspected)])
+      await once(inspector.stdout, 'data') // it is ready
+    }
     this.browsers = new Browsers(this.#place())
   }
 
@@ -135,9 +147,15 @@ export class Site {
     const config = path.join(folder, `proxy${this.#number}.conf`)
     writeFileSync(config, [`Port ${PROXY_PORT}`, `Listen ${this.#at(this.#hosts.router)}`, 'Timeout 600', 'MaxClients 100',
       'ConnectPort 443', 'DisableViaHeader Yes', `LogFile "${path.join(folder, `proxy${this.#number}.log`)}"`, 'LogLevel Connect'].join('\n') + '\n')
-    const [command, ...args] = [...this.#router.enter, 'tinyproxy', '-d', '-c', config]
-    this.#proxy = spawn(command, args, { stdio: 'ignore' })
+    this.#start(['tinyproxy', '-d', '-c', config]).stdout.resume()
     await until('the proxy listens', async () => (await this.#router.run(['ss', '-Hltn'])).includes(`:${PROXY_PORT}`), { interval: 50, timeout: 5000 })
+  }
+
+  #start (program) {
+    const [command, ...args] = [...this.#router.enter, ...program]
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.#programs.push(child)
+    return child
   }
 
   // Where the proxy is, as [host, port]; null without one.
@@ -168,10 +186,10 @@ export class Site {
       env: { HOME: home },
       profile,
       port: FIREFOX_PORT + this.#number,
-      args: this.#net.secure ? host ? [`--proxy-server=http://${host}:${port}`] : [] : ['--unsafely-treat-insecure-origin-as-secure=http://pages.test:443', ...host ? [`--proxy-server=http://${host}:${port}`] : []],
+      args: host ? [`--proxy-server=http://${host}:${port}`] : [],
       prefs: host
         ? { 'network.proxy.type': 1, 'network.proxy.http': host, 'network.proxy.http_port': port, 'network.proxy.ssl': host, 'network.proxy.ssl_port': port }
-        : { 'media.devices.insecure.enabled': true, 'media.getusermedia.insecure.enabled': true }
+        : {}
     }
   }
 
@@ -200,7 +218,7 @@ export class Site {
 
   async close () {
     await this.browsers?.stop()
-    this.#proxy?.kill()
+    for (const program of this.#programs) program.kill('SIGKILL') // asked politely, tinyproxy waits for its connections
     await this.#wire?.stop()
     for (const space of [this.client, this.#router]) await space?.remove()
   }

@@ -3,6 +3,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
+// A folder of this run alone. `enter` makes it, and only there may the network be furnished.
+export const folder = process.env.NETLAB_FOLDER
+
 // run waits for a command and returns what it printed; what it printed on its error output is in the error.
 export async function run ([command, ...args], { input = '', env } = {}) {
   const child = spawn(command, args, { stdio: 'pipe', env: { ...process.env, ...env } })

@@ -6,12 +6,14 @@ import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { Resolver } from 'node:dns/promises'
+import { connect, createServer } from 'node:net'
 import path from 'node:path'
 import { describe, test } from 'node:test'
 import { createInterface } from 'node:readline'
 import { here } from '../harness/server.mjs'
 import { bytesOf, textOf } from '../netlab/address.mjs'
 import { dnsAnswer } from '../netlab/dns.mjs'
+import { startInspector } from '../netlab/inspector.mjs'
 import { columns, quickCells, rows, table } from '../netlab/matrix.mjs'
 import { profiles } from '../netlab/profiles.mjs'
 import { rulesOf } from '../netlab/site.mjs'
@@ -118,11 +120,32 @@ describe('pieces of the network lab', () => {
     for (const bad of [Buffer.alloc(0), Buffer.alloc(11), Buffer.alloc(12), Buffer.from('000000010001000000000000ff', 'hex')]) assert.equal(dnsAnswer(bad, names), null)
   })
 
-  test('rows and columns are of profiles and pages that there are', () => {
-    for (const { profiles: pair } of [...rows, ...quickCells.map(({ row }) => row)]) {
-      for (const name of pair) assert.ok(profiles[name], name)
+  test('the firewall that looks for TLS passes on what begins as it, and nothing else', async () => {
+    const echo = createServer({ allowHalfOpen: true }, stream => stream.on('error', () => {}).pipe(stream))
+    echo.listen(0, '127.0.0.1')
+    await once(echo, 'listening')
+    const inspector = await startInspector({ port: 0, host: '127.0.0.1', target: { host: '127.0.0.1', port: echo.address().port } })
+    const say = async hex => {
+      const stream = connect(inspector.port, '127.0.0.1')
+      stream.on('error', () => {})
+      stream.end(Buffer.from(hex, 'hex'))
+      const chunks = []
+      for await (const chunk of stream) chunks.push(chunk)
+      return Buffer.concat(chunks).toString('hex')
     }
-    for (const { column } of quickCells) assert.ok(columns.includes(column))
+    try {
+      assert.equal(await say('160301004a01'), '160301004a01')
+      // A page's request, ICE-TCP, and libwebrtc's imitation of a TLS handshake.
+      for (const other of ['474554202f', '001400010000', '8046010301']) assert.equal(await say(other), '')
+    } finally {
+      await inspector.stop()
+      echo.close()
+    }
+  })
+
+  test('rows and columns are of profiles and pages that there are', () => {
+    for (const name of rows.flatMap(row => row.profiles)) assert.ok(profiles[name], name)
+    for (const { row, column } of quickCells) assert.ok(row && column)
     // Every profile is in some row.
     const used = new Set(rows.flatMap(row => row.profiles))
     assert.deepEqual(Object.keys(profiles).filter(name => !used.has(name)), [])
@@ -136,7 +159,7 @@ describe('pieces of the network lab', () => {
   })
 
   test('the matrix shows what came of each call', () => {
-    const [relay, , p2p] = columns
+    const [relay, , p2p] = columns // the stock page's
     const good = { frames: [400, 350], transports: ['udp', 'tcp'] }
     const results = [
       { cell: { row: rows[0], column: relay }, result: good },

@@ -18,10 +18,12 @@ type AdminOptions struct {
 	Health    *Health
 	Signaling SignalingStats
 	Front     FrontStats
-	Relay     RelayStats // nil without a media relay
-	Media     MediaStats // nil without a media port
-	TCPMedia  TCPStats   // nil when media do not use TCP
-	TURN      TURNStats  // nil without a TURN server
+	Relay     RelayStats     // nil without a media relay
+	Media     MediaStats     // nil without a media port
+	TCPMedia  TCPStats       // nil when media do not use TCP
+	TURN      TURNStats      // nil without a TURN server
+	Recording RecordingStats // nil where nothing is recorded
+	Delivery  DeliveryStats  // nil likewise
 	// Recordings is nil where nothing is and was recorded.
 	Recordings *Recordings
 	// Doctor tries what clients will do and says what came of it, within doctor.Limit; nil: there is no such page. It is

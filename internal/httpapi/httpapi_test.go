@@ -10,12 +10,17 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"skillsage/network"
 	"skillsage/network/front"
 	"skillsage/network/icetcp"
 	"skillsage/network/traffic"
 	"skillsage/network/turn"
+	"skillsage/recording"
+	"skillsage/recording/command"
+	"skillsage/recording/delivery"
+	"skillsage/recording/webhook"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/signaling/engineio"
@@ -157,6 +162,7 @@ type fixed struct {
 	media     network.Stats
 	turn      turn.Stats
 	tcp       icetcp.Stats
+	recording recording.Stats
 	totals    sfu.Totals
 	rooms     []sfu.RoomStats
 	err       error
@@ -186,6 +192,10 @@ type fixedTURN fixed
 
 func (f fixedTURN) Stats() turn.Stats { return f.turn }
 
+type fixedRecording fixed
+
+func (f fixedRecording) Stats() recording.Stats { return f.recording }
+
 type fixedTCP fixed
 
 func (f fixedTCP) Stats() icetcp.Stats { return f.tcp }
@@ -195,11 +205,12 @@ func TestMetrics(t *testing.T) {
 		signaling: signaling.Stats{Rooms: 2, Joined: 7, Refused: map[string]uint64{"room-full": 3}, SocketIO: socketio.Stats{
 			Sockets: 5, Engine: engineio.Stats{Closed: map[engineio.Reason]uint64{"ping timeout": 6}},
 		}},
-		front: front.Stats{Pending: 13, Accepted: 14, Delivered: map[string]uint64{"https": 15}, Closed: map[string]uint64{"timeout": 16}},
-		relay: sfu.Stats{Legs: 4, LegsOpened: 9, ICERestarts: 13, MediaTroubles: [len(sfu.MediaReasons)]uint64{2: 14}},
-		media: network.Stats{Dropped: 8, TURN: 13},
-		tcp:   icetcp.Stats{Connections: 17, Queued: 18, Closed: map[string]uint64{"stalled": 19}},
-		turn:  turn.Stats{Allocations: 14, BytesSent: 15, Refused: map[string]uint64{"quota": 16}},
+		front:     front.Stats{Pending: 13, Accepted: 14, Delivered: map[string]uint64{"https": 15}, Closed: map[string]uint64{"timeout": 16}},
+		relay:     sfu.Stats{Legs: 4, LegsOpened: 9, ICERestarts: 13, MediaTroubles: [len(sfu.MediaReasons)]uint64{2: 14}},
+		media:     network.Stats{Dropped: 8, TURN: 13},
+		tcp:       icetcp.Stats{Connections: 17, Queued: 18, Closed: map[string]uint64{"stalled": 19}},
+		recording: recording.Stats{Active: 21, Started: 22, SyncTime: 1500 * time.Millisecond, Free: 23},
+		turn:      turn.Stats{Allocations: 14, BytesSent: 15, Refused: map[string]uint64{"quota": 16}},
 	}
 	f.tcp.Dropped[traffic.Video] = 20
 	f.totals.Media[sfu.ClassScreen][sfu.KeyFrameRequestsSent] = 11
@@ -207,7 +218,7 @@ func TestMetrics(t *testing.T) {
 	f.totals.Distributions[sfu.ReceivedLoss] = sfu.Histogram{Buckets: [14]uint64{3, 0, 1, 0, 0, 0, 0, 0, 1}, Count: 5, Sum: 0.75}
 	f.totals.Distributions[sfu.SetUp] = sfu.Histogram{Buckets: [14]uint64{0, 0, 0, 0, 0, 2}, Count: 2, Sum: 0.25}
 	f.totals.Connected = map[sfu.Path]int{{Transport: "udp", Local: "host", Remote: "prflx"}: 2, {Transport: "udp", Local: "srflx", Remote: "prflx"}: 1, {Transport: "tcp", Local: "host", Remote: "host"}: 1}
-	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Front: fixedFront(f), Relay: fixedRelay(f), Media: fixedMedia(f), TCPMedia: fixedTCP(f), TURN: fixedTURN(f)}), "GET", "http://127.0.0.1:9090/metrics")
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Front: fixedFront(f), Relay: fixedRelay(f), Media: fixedMedia(f), TCPMedia: fixedTCP(f), TURN: fixedTURN(f), Recording: fixedRecording(f), Delivery: fixedDelivery{}}), "GET", "http://127.0.0.1:9090/metrics")
 	for _, want := range []string{
 		"\nskillsage_rooms 2\n", "\nskillsage_joins_total 7\n", "\nskillsage_events_refused_total{code=\"room-full\"} 3\n",
 		"\nskillsage_tcp_connections_pending 13\n", "\nskillsage_tcp_connections_accepted_total 14\n",
@@ -224,6 +235,8 @@ func TestMetrics(t *testing.T) {
 		"\nskillsage_connected_legs{candidate_type=\"prflx\",transport=\"udp\"} 3\n", "\nskillsage_connected_legs{candidate_type=\"host\",transport=\"tcp\"} 1\n",
 		"\nskillsage_connected_legs{candidate_type=\"host\",transport=\"udp\"} 0\n",
 		"\nskillsage_udp_packets_turn_total 13\n", "\nskillsage_turn_allocations 14\n", "\nskillsage_turn_bytes_sent_total 15\n", "\nskillsage_turn_refused_total{reason=\"quota\"} 16\n",
+		"\nskillsage_recordings 21\n", "\nskillsage_recordings_started_total 22\n", "\nskillsage_recording_sync_seconds_total 1.5\n", "\nskillsage_recording_free_bytes 23\n",
+		"\nskillsage_recordings_waiting 24\n", "\nskillsage_recording_webhooks_queued 25\n", "\nskillsage_recording_program_failures_total 26\n", "\nskillsage_recordings_removed_age_total 27\n",
 		"\nskillsage_ice_tcp_connections 17\n", "\nskillsage_ice_tcp_queued_bytes 18\n", "\nskillsage_ice_tcp_closed_total{reason=\"stalled\"} 19\n",
 		"\nskillsage_ice_tcp_packets_dropped_total{kind=\"video\"} 20\n", "\nskillsage_ice_tcp_packets_dropped_total{kind=\"audio\"} 0\n",
 	} {
@@ -232,9 +245,15 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	_, body = get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Front: fixedFront(f)}), "GET", "http://127.0.0.1:9090/metrics")
-	if strings.Contains(body, "skillsage_legs ") || strings.Contains(body, "skillsage_turn") || strings.Contains(body, "skillsage_ice_tcp") {
+	if strings.Contains(body, "skillsage_legs ") || strings.Contains(body, "skillsage_turn") || strings.Contains(body, "skillsage_ice_tcp") || strings.Contains(body, "skillsage_recording") {
 		t.Error("metrics of a relay or a TURN server that is not there")
 	}
+}
+
+type fixedDelivery struct{}
+
+func (fixedDelivery) Stats() delivery.Stats {
+	return delivery.Stats{Waiting: 24, Webhooks: webhook.Stats{Queued: 25}, Command: command.Stats{Failed: 26}, Expired: 27}
 }
 
 // The manual speaks of metrics that exist.
@@ -244,7 +263,7 @@ func TestManualNamesRealMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	tcp := fixedFront{front: front.Stats{Delivered: map[string]uint64{"http": 0}, Closed: map[string]uint64{"gone": 0}}}
-	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Front: tcp, Relay: fixedRelay{}, Media: fixedMedia{}, TCPMedia: fixedTCP{tcp: icetcp.Stats{Closed: map[string]uint64{"gone": 0}}}, TURN: fixedTURN{turn: turn.Stats{Refused: map[string]uint64{"quota": 0}}}}), "GET", "http://127.0.0.1:9090/metrics")
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Front: tcp, Relay: fixedRelay{}, Media: fixedMedia{}, TCPMedia: fixedTCP{tcp: icetcp.Stats{Closed: map[string]uint64{"gone": 0}}}, TURN: fixedTURN{turn: turn.Stats{Refused: map[string]uint64{"quota": 0}}}, Recording: fixedRecording{}, Delivery: fixedDelivery{}}), "GET", "http://127.0.0.1:9090/metrics")
 	exist := make(map[string]bool)
 	for _, line := range strings.Split(body, "\n") {
 		if name, ok := strings.CutPrefix(line, "# TYPE skillsage_"); ok {

@@ -13,7 +13,6 @@ import (
 	"skillsage/network/icetcp"
 	"skillsage/network/traffic"
 	"skillsage/network/turn"
-	"skillsage/recording"
 	"skillsage/sfu"
 	"skillsage/signaling"
 )
@@ -61,8 +60,11 @@ func metricsHandler(o AdminOptions) http.Handler {
 	if o.TURN != nil {
 		registry.MustRegister(turnCollector{o.TURN})
 	}
-	if o.Recordings != nil && o.Recordings.o.Recorder != nil {
-		registry.MustRegister(recordingCollector{o.Recordings.o.Recorder})
+	if o.Recording != nil {
+		registry.MustRegister(recordingCollector{o.Recording})
+	}
+	if o.Delivery != nil {
+		registry.MustRegister(deliveryCollector{o.Delivery})
 	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
@@ -252,34 +254,6 @@ func (c mediaCollector) Describe(ch chan<- *prometheus.Desc) { describe(mediaMet
 
 func (c mediaCollector) Collect(ch chan<- prometheus.Metric) {
 	collect(mediaMetrics, nil, c.source.Stats(), ch)
-}
-
-type recordingCollector struct{ source Recorder }
-
-var recordingMetrics = []metric[recording.Stats]{
-	gauge("recordings_active", "Recordings that run now.", func(s recording.Stats) float64 { return float64(s.Active) }),
-	gauge("recording_interviews", "Interviews that are or may be recorded.", func(s recording.Stats) float64 { return float64(s.Interviews) }),
-	counter("recordings_started", "Recordings begun.", func(s recording.Stats) uint64 { return s.Started }),
-	counter("recordings_finished", "Recordings that ended as they should, those finished after a crash among them.", func(s recording.Stats) uint64 { return s.Finished }),
-	counter("recordings_failed", "Recordings that ended before they should have, or could not begin.", func(s recording.Stats) uint64 { return s.Failed }),
-	counter("recordings_recovered", "Recordings finished after a crash.", func(s recording.Stats) uint64 { return s.Recovered }),
-	counter("recording_bytes", "Bytes written to media files.", func(s recording.Stats) uint64 { return s.Bytes }),
-	counter("recording_frames", "Frames of pictures and sound written.", func(s recording.Stats) uint64 { return s.Frames }),
-	counter("recording_gaps", "Times that media were missing.", func(s recording.Stats) uint64 { return s.Gaps }),
-	counter("recording_overflows", "Of them, those for want of speed of the disk or the machine.", func(s recording.Stats) uint64 { return s.Overflows }),
-	counter("recording_events_lost", "Events of interviews that were too many or too large to be kept.", func(s recording.Stats) uint64 { return s.EventsLost }),
-	counter("recording_syncs", "Times that files were made to last (fdatasync).", func(s recording.Stats) uint64 { return s.Syncs }),
-	{prometheus.NewDesc("skillsage_recording_sync_seconds_total", "The time that this took.", nil, nil), prometheus.CounterValue,
-		func(s recording.Stats) float64 { return s.SyncTime.Seconds() }},
-	gauge("recording_free_bytes", "Space that the file system of the recordings has left.", func(s recording.Stats) float64 { return float64(s.Free) }),
-}
-
-func (c recordingCollector) Describe(ch chan<- *prometheus.Desc) {
-	describe(recordingMetrics, nil, ch)
-}
-
-func (c recordingCollector) Collect(ch chan<- prometheus.Metric) {
-	collect(recordingMetrics, nil, c.source.Stats(), ch)
 }
 
 type turnCollector struct{ source TURNStats }

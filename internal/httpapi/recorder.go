@@ -18,7 +18,6 @@ type Recorder interface {
 	Consent(interview, member string, agreed bool) error
 	Status(interview string) recording.Status
 	Active() []recording.Status
-	Stats() recording.Stats
 }
 
 // recorderStatus is a recording.Status in JSON.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"skillsage/internal/testkit/freeport"
 	"skillsage/internal/testkit/pebble"
 	"skillsage/network/front"
 )
@@ -26,12 +27,7 @@ type acme struct {
 
 func newACME(t *testing.T, validity time.Duration, domains ...string) *acme {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listening := l.Addr().(*net.TCPAddr)
-	l.Close()
+	listening := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: freeport.Find(t)}
 	authority, log := pebble.Start(t, listening.Port, validity), &journal{}
 	t.Cleanup(func() {
 		if t.Failed() {

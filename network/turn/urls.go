@@ -17,8 +17,10 @@ type Reach struct {
 	Host string
 	// UDP and TCP are where TURN is served; none: not at all.
 	UDP, TCP []netip.AddrPort
-	// TLS is the port of TURN over TLS, 0 if there is none. It needs a name in Host: Firefox refuses addresses there.
-	TLS uint16
+	// TLS is the port of TURN over TLS, 0 if there is none. It needs a DNS name, since Firefox refuses addresses there: that in
+	// Host, else Certificate, which is a name that the server's certificate has.
+	TLS         uint16
+	Certificate string
 }
 
 // URLs lists the URLs of the server (RFC 7065), the fastest transport first.
@@ -32,10 +34,18 @@ func (r Reach) URLs() []string {
 			urls = append(urls, "turn:"+at+"?transport="+t.transport)
 		}
 	}
-	if _, err := netip.ParseAddr(r.Host); err != nil && r.Host != "" && r.TLS != 0 {
-		urls = append(urls, "turns:"+net.JoinHostPort(r.Host, strconv.Itoa(int(r.TLS)))+"?transport=tcp")
+	if name := r.name(); name != "" && r.TLS != 0 {
+		urls = append(urls, "turns:"+net.JoinHostPort(name, strconv.Itoa(int(r.TLS)))+"?transport=tcp")
 	}
 	return urls
+}
+
+// name is the DNS name for TURN over TLS, empty if none is known.
+func (r Reach) name() string {
+	if _, err := netip.ParseAddr(r.Host); err == nil || r.Host == "" {
+		return r.Certificate
+	}
+	return r.Host
 }
 
 // at lists host:port of addresses; if some are public, those alone.

@@ -32,6 +32,12 @@ func TestURLs(t *testing.T) {
 		}},
 		"a name without TLS": {Reach{Host: "turn.example", UDP: at("10.0.0.5:5000")}, []string{"turn:turn.example:5000?transport=udp"}},
 		"an address as host": {Reach{Host: "2001:db8::9", UDP: at("10.0.0.5:5000"), TLS: 443}, []string{"turn:[2001:db8::9]:5000?transport=udp"}},
+		"the certificate's name": {Reach{TCP: at("203.0.113.9:443"), TLS: 443, Certificate: "calls.example"}, []string{
+			"turn:203.0.113.9:443?transport=tcp", "turns:calls.example:443?transport=tcp",
+		}},
+		"an address as host, and the certificate's name": {Reach{Host: "203.0.113.9", TCP: at("10.0.0.5:443"), TLS: 443, Certificate: "calls.example"}, []string{
+			"turn:203.0.113.9:443?transport=tcp", "turns:calls.example:443?transport=tcp",
+		}},
 		"many": {Reach{UDP: at("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1", "10.0.0.5:1")}, []string{
 			"turn:10.0.0.1:1?transport=udp", "turn:10.0.0.2:1?transport=udp", "turn:10.0.0.3:1?transport=udp", "turn:10.0.0.4:1?transport=udp",
 		}},

@@ -79,7 +79,7 @@ func watch(t *testing.T, path string, w, h int) *film {
 	t.Helper()
 	f := &film{w: w / shrunk, h: h / shrunk}
 	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-v", "error", "-i", path, "-map", "0:v", "-vf", fmt.Sprintf("scale=%d:%d:flags=area", f.w, f.h),
-		"-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-").Output()
+		"-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ const (
 )
 
 const (
-	maxParameterSet  = 1024 // bytes
+	maxParameterSet  = 256 // bytes; those of browsers have less than 50
 	maxParameterSets = 8
 	lengthSize       = 4 // bytes of the length in front of each unit
 )

@@ -159,8 +159,8 @@ const (
 	Code             EventType = "code"              // Data
 	Language         EventType = "language"          // Data
 	Question         EventType = "question"          // Data
-	RecordingStarted EventType = "recording-started" // Participant: who wanted it, absent: the server or its operator
-	RecordingStopped EventType = "recording-stopped" // Reason, Detail
+	RecordingStarted EventType = "recording-started" // Participant: who wanted it, or By
+	RecordingStopped EventType = "recording-stopped" // Reason, Detail; Participant or By, if somebody wanted it
 	ConsentAsked     EventType = "consent-asked"
 	ConsentGiven     EventType = "consent-given" // By, if not the participant
 	ConsentRefused   EventType = "consent-refused"
@@ -176,7 +176,7 @@ type Event struct {
 	Participant string    `json:"participant,omitempty"`
 
 	Role     string  `json:"role,omitempty"`
-	By       string  `json:"by,omitempty"`
+	By       string  `json:"by,omitempty"` // "api": the operator's side
 	File     string  `json:"file,omitempty"`
 	Track    string  `json:"track,omitempty"` // "video" or "audio"
 	Duration Seconds `json:"duration,omitempty"`

@@ -63,7 +63,7 @@ type segmentInfo struct {
 	TimestampScale uint64
 	MuxingApp      string
 	WritingApp     string
-	DateUTC        time.Time `ebml:"DateUTC,omitempty"`
+	DateUTC        time.Time `ebml:"DateUTC,omitempty,size=8"`
 	Duration       float64   `ebml:"Duration,omitempty"` // ms
 }
 
@@ -91,6 +91,8 @@ type videoSettings struct {
 	PixelWidth  uint64
 	PixelHeight uint64
 }
+
+func (v *videoSettings) area() uint64 { return v.PixelWidth * v.PixelHeight }
 
 type audioSettings struct {
 	SamplingFrequency float64

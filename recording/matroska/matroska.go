@@ -49,6 +49,8 @@ type Options struct {
 	DocType     string    // WebM or Matroska
 	Date        time.Time // the instant of timestamp 0; zero: not told
 	Application string    // who writes; at most 64 bytes are kept
+	// Synced is told how long it took to force clusters to the disk, each time; nil: nobody is.
+	Synced func(time.Duration)
 }
 
 // Track describes a track.

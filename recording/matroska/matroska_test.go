@@ -78,3 +78,17 @@ func TestRepairMakesWhatFinishMakes(t *testing.T) {
 		}
 	}
 }
+
+func TestDatesAreKept(t *testing.T) {
+	for _, date := range []time.Time{{}, time.Date(2001, 1, 1, 0, 0, 2, 5e8, time.UTC), time.Date(2026, 11, 26, 10, 53, 16, 123e6, time.UTC)} {
+		f, w := create(t, Options{DocType: WebM, Date: date})
+		number := must[int](t)(w.AddTrack(Track{Codec: Opus, Private: opusHead, Channels: 1}))
+		if err := w.WriteFrame(number, 0, true, []byte{0xf8, 0xff, 0xfe}); err != nil {
+			t.Fatal(err)
+		}
+		must[Info](t)(w.Finish())
+		if info := must[Info](t)(Inspect(f)); !info.Date.Equal(date) {
+			t.Errorf("%v, not %v", info.Date, date)
+		}
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 	"time"
@@ -28,11 +27,13 @@ const (
 // what is there.
 type Writer struct {
 	file    *os.File
+	synced  func(time.Duration)
 	head    *head
 	stale   bool // the head on the disk is not the one in memory
 	index   *index
 	pending []frame
 	arena   []byte // their data, one after the other
+	spare   []byte // the arena before
 	last    [maxTracks + 1]int64
 	out     []byte
 	err     error // of the disk
@@ -55,7 +56,7 @@ func Create(f *os.File, opts Options) (*Writer, error) {
 	if stat, err := f.Stat(); err != nil || stat.Size() > 0 {
 		return nil, cmp.Or(err, os.ErrExist)
 	}
-	w := &Writer{file: f, head: newHead(opts)}
+	w := &Writer{file: f, synced: opts.Synced, head: newHead(opts)}
 	w.index = newIndex(w.head)
 	if err := w.writeHead(); err != nil {
 		return nil, err
@@ -83,14 +84,13 @@ func (w *Writer) AddTrack(t Track) (int, error) {
 	return number, nil
 }
 
-// Resize notes the size of a track's pictures; the file tells the largest of each direction.
+// Resize notes the size of a track's pictures; the file tells that of the largest.
 func (w *Writer) Resize(track, width, height int) {
 	entry := w.head.find(track)
 	if entry == nil || entry.Video == nil {
 		return
 	}
-	size := videoSettings{max(entry.Video.PixelWidth, uint64(width)), max(entry.Video.PixelHeight, uint64(height))}
-	if size != *entry.Video {
+	if size := (videoSettings{uint64(width), uint64(height)}); size.area() > entry.Video.area() {
 		*entry.Video = size
 		w.stale = true
 	}
@@ -152,13 +152,20 @@ func (w *Writer) Flush(until time.Duration) error {
 		}
 	}
 	if w.err = w.writeClusters(w.pending[:due]); w.err != nil {
-		w.index = newIndex(w.head) // it has what is not in the file
-		w.index.scan(&source{r: w.file}, math.MaxInt64)
-		w.pending, w.arena = nil, nil
+		w.pending, w.arena, w.spare, w.out = nil, nil, nil, nil
+		w.reread()
 		return w.err
 	}
 	w.keep(due)
 	return nil
+}
+
+// reread makes the index anew from what is in the file.
+func (w *Writer) reread() {
+	w.index = newIndex(w.head)
+	if stat, err := w.file.Stat(); err == nil {
+		w.index.scan(&source{r: w.file}, stat.Size())
+	}
 }
 
 // order puts the key frame of a picture before sound of the same time, so that it can begin a cluster.
@@ -176,14 +183,14 @@ func (w *Writer) keep(from int) {
 		w.pending, w.arena = w.pending[:0], w.arena[:0]
 		return
 	}
-	arena := make([]byte, 0, max(cap(w.arena)/2, 64<<10))
+	moved := w.spare[:0]
 	for i, f := range rest {
-		begin := len(arena)
-		arena = append(arena, w.arena[f.from:f.to]...)
-		rest[i].from, rest[i].to = begin, len(arena)
+		begin := len(moved)
+		moved = append(moved, w.arena[f.from:f.to]...)
+		rest[i].from, rest[i].to = begin, len(moved)
 	}
 	w.pending = append(w.pending[:0], rest...)
-	w.arena = arena
+	w.arena, w.spare = moved, w.arena
 }
 
 // writeClusters puts frames into clusters, behind those that are there.
@@ -205,7 +212,12 @@ func (w *Writer) writeClusters(frames []frame) error {
 	if _, err := w.file.WriteAt(w.out, begin); err != nil {
 		return errors.Join(err, w.file.Truncate(begin))
 	}
-	return syncData(w.file)
+	start := time.Now()
+	err := syncData(w.file)
+	if w.synced != nil {
+		w.synced(time.Since(start))
+	}
+	return err
 }
 
 // appendCluster adds a cluster to what is to be written, and to the index.
@@ -263,11 +275,14 @@ func (w *Writer) Finish() (Info, error) {
 	return info, cmp.Or(w.err, err)
 }
 
+// makeRoom is how many clusters are given up, at most, where a disk is too full for the Cues.
+const makeRoom = 4
+
 // finish makes a finished file of a head and the clusters in the index; what
 // follows them is overwritten. Where it stops halfway, doing it again completes it.
 func finish(f *os.File, h *head, x *index) (Info, error) {
 	base := h.base()
-	for last := false; ; {
+	for tries := 0; ; tries++ {
 		if x.empty() {
 			return Info{}, ErrEmpty
 		}
@@ -276,16 +291,17 @@ func finish(f *os.File, h *head, x *index) (Info, error) {
 			return Info{}, err
 		}
 		h.cues, h.size = x.end, x.end+int64(len(cues))
-		err = replaceTail(f, x.end, cues)
-		if err == nil {
+		if err = replaceTail(f, x.end, cues); err == nil {
 			break
 		}
-		// On a full disk the last cluster makes room. Without Cues the file
-		// would play, but not be sought in quickly.
-		if last || x.latest == headSize {
-			return Info{}, err
+		if tries == makeRoom || x.latest == headSize {
+			// Without Cues the file plays, but browsers do not seek in it.
+			h.cues, h.size = 0, x.end
+			if f.Truncate(x.end) != nil {
+				return Info{}, err
+			}
+			break
 		}
-		last = true
 		end := x.latest
 		x = newIndex(h)
 		x.scan(&source{r: f}, end)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skillsage/recording/frames"
@@ -22,10 +23,14 @@ const (
 	mergeTime = 200 * time.Millisecond // how far sound and picture of the same time may arrive apart to be side by side in the file
 	future    = time.Second            // how far ahead of the clock something may claim to be captured
 	askAgain  = time.Second            // for a key frame
+	// lateSound is how long after the first picture sound may begin. Chromium plays nothing
+	// before it has found the beginning of each track, and pictures in front of it may be a hundred megabytes.
+	lateSound = 10 * time.Second
 )
 
 // ErrNextFile tells that something does not fit into the file: a codec that its container
-// does not have, or another one for its picture. It goes into a new file.
+// does not have, another one for its picture, or sound long after the first picture. It goes
+// into a new file.
 var ErrNextFile = errors.New("does not fit into the file")
 
 // Kind is that of a source.
@@ -70,24 +75,28 @@ type Options struct {
 	// KeyFrames is how often a key frame is asked for if none comes by itself; 0: never. Players
 	// seek to key frames and decode from there on.
 	KeyFrames time.Duration
+	// Synced is told how long it took to force what was written to the disk, each time; nil: nobody is.
+	Synced func(time.Duration)
 }
 
 // FileWriter writes one file. Its methods and those of its inputs may be called
-// from several goroutines.
+// from several goroutines; but for Size they may wait for the disk.
 type FileWriter struct {
 	opts  Options
 	stop  chan struct{}
 	ended chan struct{}
+	size  atomic.Int64
 
 	mu       sync.Mutex
 	w        *matroska.Writer
 	err      error
 	finished bool
-	inputs   [2]*Input     // by kind: the present ones
-	tracks   [2]fileTrack  // by kind
-	sound    soundTrack    //
+	inputs   [2]*Input    // by kind: the present ones
+	tracks   [2]fileTrack // by kind
+	sound    soundTrack
 	oldest   time.Time     // when the oldest waiting frame arrived; zero: none waits
-	latest   time.Duration // of the pictures
+	first    time.Duration // of the pictures
+	latest   time.Duration
 }
 
 type fileTrack struct {
@@ -108,6 +117,7 @@ type Input struct {
 	asked     time.Time // for a key frame
 	key       time.Time // when the last one came
 	level     int
+	tooLate   bool // the sound of the event that is being handled is
 }
 
 // Create begins a file, which must be empty. It has to be finished; closing f stays
@@ -116,11 +126,12 @@ func Create(f *os.File, opts Options) (*FileWriter, error) {
 	if opts.Wait <= 0 {
 		opts.Wait = 3 * time.Second
 	}
-	w, err := matroska.Create(f, matroska.Options{DocType: opts.Container, Date: opts.Zero, Application: opts.Application})
+	w, err := matroska.Create(f, matroska.Options{DocType: opts.Container, Date: opts.Zero, Application: opts.Application, Synced: opts.Synced})
 	if err != nil {
 		return nil, err
 	}
 	file := &FileWriter{opts: opts, w: w, stop: make(chan struct{}), ended: make(chan struct{})}
+	file.size.Store(w.Size())
 	go file.run()
 	return file, nil
 }
@@ -152,12 +163,8 @@ func (f *FileWriter) Input(kind Kind, request func()) *Input {
 	return in
 }
 
-// Size is that of the file on the disk, in bytes.
-func (f *FileWriter) Size() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.w.Size()
-}
+// Size is that of the file on the disk, in bytes. It does not wait for the disk.
+func (f *FileWriter) Size() int64 { return f.size.Load() }
 
 // Handle takes the next event of the input's tap. ErrNextFile: the event belongs into a new
 // file. frames.ErrUnsupported: into none. Other errors are of the disk, and final.
@@ -187,7 +194,7 @@ func (in *Input) Handle(event media.TapEvent) error {
 				return err
 			}
 		}
-		in.level = event.Level
+		in.level, in.tooLate = event.Level, false
 		in.assembler.Push(frames.Packet{
 			Timestamp: event.Timestamp,
 			Marker:    event.Marker,
@@ -195,6 +202,9 @@ func (in *Input) Handle(event media.TapEvent) error {
 			Captured:  event.Captured,
 		}, in.frame)
 		in.ask()
+		if in.tooLate {
+			return fmt.Errorf("sound %v after the first picture: %w", lateSound, ErrNextFile)
+		}
 	}
 	return f.err
 }
@@ -206,6 +216,8 @@ func (in *Input) use(codec media.Codec) error {
 	switch track := in.file.tracks[in.kind]; {
 	case err != nil:
 		return err
+	case (id == matroska.Opus) != (in.kind == Audio):
+		return fmt.Errorf("%w: %s", frames.ErrUnsupported, codec.MimeType)
 	case id == matroska.H264 && in.file.opts.Container != matroska.Matroska, track.number != 0 && track.codec != id:
 		return fmt.Errorf("%s: %w", codec.MimeType, ErrNextFile)
 	}
@@ -241,7 +253,8 @@ func (in *Input) frame(frame frames.Frame) {
 	}
 	track := &f.tracks[in.kind]
 	if in.kind == Audio {
-		if at < 0 {
+		pictures := f.tracks[Video].number != 0
+		if in.tooLate = track.number == 0 && pictures && at > f.first+lateSound; in.tooLate || at < 0 {
 			return
 		}
 		if track.number == 0 && !f.add(track, opusTrack(in.codec, frame.Data)) {
@@ -250,19 +263,22 @@ func (in *Input) frame(frame frames.Frame) {
 		f.sound.write(at, frame.Data, in.level, f.put)
 		return
 	}
+	at = max(at, 0)
 	if frame.Key {
 		in.key = now
-		if track.number == 0 && !f.add(track, matroska.Track{
-			Codec:   codecID(in.codec.MimeType),
-			Private: frame.Private,
-			Width:   frame.Width,
-			Height:  frame.Height,
-		}) {
-			return
+		if track.number == 0 {
+			f.first = at
+			if !f.add(track, matroska.Track{
+				Codec:   codecID(in.codec.MimeType),
+				Private: frame.Private,
+				Width:   frame.Width,
+				Height:  frame.Height,
+			}) {
+				return
+			}
 		}
 		f.w.Resize(track.number, frame.Width, frame.Height)
 	}
-	at = max(at, 0)
 	f.latest = max(f.latest, at)
 	f.write(track.number, at, frame.Key, frame.Data)
 }
@@ -307,6 +323,7 @@ func (f *FileWriter) tick() {
 	if f.err = f.w.Flush(since - mergeTime); f.err == nil && f.w.Pending() > 0 {
 		f.oldest = now.Add(-mergeTime)
 	}
+	f.size.Store(f.w.Size())
 }
 
 // Finish completes the file, also after an error of the disk as far as that can be

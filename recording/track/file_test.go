@@ -201,7 +201,7 @@ func TestWhatDoesNotFitGoesIntoTheNextFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := w.Input(Video, func() {})
-	for codec, want := range map[string]error{"video/H264": ErrNextFile, "video/H265": frames.ErrUnsupported, "video/vp8": nil} {
+	for codec, want := range map[string]error{"video/H264": ErrNextFile, "video/H265": frames.ErrUnsupported, "audio/opus": frames.ErrUnsupported, "video/vp8": nil} {
 		if err := in.Handle(media.TapEvent{Kind: media.TapCodec, Codec: video(codec)}); !errors.Is(err, want) {
 			t.Errorf("%s: %v", codec, err)
 		}
@@ -211,5 +211,221 @@ func TestWhatDoesNotFitGoesIntoTheNextFile(t *testing.T) {
 	}
 	if err := in.Handle(media.TapEvent{}); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+func TestSoundThatComesLongAfterThePictureGoesIntoTheNextFile(t *testing.T) {
+	pictures, sound := clip.Video(t, "video/VP8", clip.Options{Seconds: 12}), clip.Audio(t, 1, false)
+	late := 0
+	path, info := play(t, Options{Container: matroska.WebM}, 0,
+		source{kind: Video, codec: video("video/VP8"), frames: pictures}.steps(),
+		[]step{{11 * time.Second, func(s *scene) {
+			in := s.file.Input(Audio, nil)
+			err := in.Handle(media.TapEvent{Kind: media.TapPacket, Codec: opus, Payload: sound[0].Data, Captured: time.Now()})
+			if errors.Is(err, ErrNextFile) {
+				late++
+			}
+		}}})
+	if late != 1 || len(info.Tracks) != 1 {
+		t.Errorf("%+v", info)
+	}
+	clip.Decode(t, path)
+}
+
+func TestACameraThatIsTurnedOnLaterAndGoesAway(t *testing.T) {
+	pictures, sound := clip.Video(t, "video/VP8", clip.Options{Seconds: 8}), clip.Audio(t, 20, false)
+	camera := source{kind: Video, codec: video("video/VP8"), frames: pictures}
+	again := camera
+	camera.start, again.start = 2*time.Second, 12*time.Second
+	camera.frames = camera.frames[:4*clip.FPS+7] // ends in the middle of its pictures
+	path, info := play(t, Options{Container: matroska.WebM}, 0,
+		source{kind: Audio, frames: sound}.steps(),
+		camera.steps(),
+		[]step{{11 * time.Second, func(s *scene) { s.begin(Video) }}},
+		again.steps())
+	if n := clip.Decode(t, path); n != len(camera.frames)+len(pictures) {
+		t.Errorf("%d pictures", n)
+	}
+	checkSync(t, "flash", clip.Flashes(t, path), 0, 2*time.Millisecond)
+	checkSync(t, "beep", clip.Beeps(t, path), 0, 15*time.Millisecond)
+	if len(info.Tracks) != 2 || info.Tracks[1].First != 2*time.Second || info.End != 20*time.Second+20*time.Millisecond && info.End != 20*time.Second {
+		t.Errorf("%+v", info)
+	}
+}
+
+func TestThePictureMayChangeItsSize(t *testing.T) {
+	for _, codec := range clip.VideoCodecs() {
+		t.Run(codec, func(t *testing.T) {
+			container, _ := Container(codec)
+			var steps [][]step
+			count := 0
+			for i, size := range []string{"160x120", "320x180", "120x160"} {
+				pictures := clip.Video(t, codec, clip.Options{Seconds: 2, Size: size})
+				count += len(pictures)
+				o := source{kind: Video, codec: video(codec), frames: pictures, start: time.Duration(i) * 2 * time.Second}
+				steps = append(steps, []step{{o.start, func(s *scene) {
+					s.handle(Video, media.TapEvent{Kind: media.TapSwitch})
+				}}}, o.steps())
+			}
+			path, info := play(t, Options{Container: container}, 0, steps...)
+			if n := clip.Decode(t, path); n != count {
+				t.Errorf("%d of %d pictures", n, count)
+			}
+			if track := info.Tracks[0]; track.Width != 320 || track.Height != 180 {
+				t.Errorf("%d x %d", track.Width, track.Height)
+			}
+		})
+	}
+}
+
+func TestLossIsAGapInTime(t *testing.T) {
+	const seconds = 60
+	for _, codec := range []string{"video/VP8", "video/H264"} {
+		t.Run(codec, func(t *testing.T) {
+			container, _ := Container(codec)
+			pictures, sound := clip.Video(t, codec, clip.Options{Seconds: seconds}), clip.Audio(t, seconds, true)
+			if len(sound) > seconds*40 {
+				t.Fatalf("%d packets: nothing was left out of the silence", len(sound))
+			}
+			random := rand.New(rand.NewPCG(3, 4))
+			lossy := func(percent int) func(int, int) bool {
+				lost := map[[2]int]bool{}
+				return func(i, j int) bool {
+					lost[[2]int{i, j}] = random.IntN(100) < percent
+					return lost[[2]int{i, j}]
+				}
+			}
+			var asked int
+			path, info := play(t, Options{Container: container}, 0,
+				source{kind: Video, codec: video(codec), frames: pictures, drop: lossy(1)}.steps(),
+				source{kind: Audio, frames: sound, drop: lossy(5)}.steps(),
+				[]step{{seconds * time.Second, func(s *scene) { asked = s.asked }}})
+			n := clip.Decode(t, path)
+			if n < 5*clip.FPS || n == len(pictures) {
+				t.Errorf("%d of %d pictures", n, len(pictures))
+			}
+			if asked == 0 || asked > seconds+1 {
+				t.Errorf("asked for %d key frames", asked)
+			}
+			flashes, beeps := clip.Flashes(t, path), clip.Beeps(t, path)
+			if len(flashes) < 5 || len(beeps) < seconds/2 {
+				t.Errorf("%d flashes, %d beeps", len(flashes), len(beeps))
+			}
+			checkSync(t, "flash", clip.Flashes(t, path), 0, 50*time.Millisecond)
+			checkSync(t, "beep", beeps, 0, 50*time.Millisecond)
+			if (info.End - seconds*time.Second).Abs() > 2*time.Second {
+				t.Errorf("until %v", info.End)
+			}
+			checkHoles(t, path)
+		})
+	}
+}
+
+// checkHoles tells whether a file's sound goes on without a break.
+func checkHoles(t *testing.T, path string) {
+	t.Helper()
+	var next time.Duration
+	for _, p := range clip.Packets(t, path) {
+		if p.Kind != "audio" {
+			continue
+		}
+		if p.At > next+125*time.Millisecond && next > 0 {
+			t.Errorf("no sound from %v to %v", next, p.At)
+		}
+		next = p.At
+	}
+}
+
+func TestWhatArrivesIsOnTheDiskWithinASecond(t *testing.T) {
+	pictures, sound := clip.Video(t, "video/VP8", clip.Options{Seconds: 10}), clip.Audio(t, 10, false)
+	var checks []step
+	for at := 3 * time.Second; at < 10*time.Second; at += 37 * time.Millisecond {
+		checks = append(checks, step{at, func(s *scene) {
+			f, err := os.Open(s.path)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			defer f.Close()
+			info, err := matroska.Inspect(f)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			for _, track := range info.Tracks {
+				if track.End < at-time.Second {
+					s.t.Errorf("at %v the file's %s ends at %v", at, track.Codec, track.End)
+				}
+			}
+		}})
+	}
+	play(t, Options{Container: matroska.WebM}, 0,
+		source{kind: Video, codec: video("video/VP8"), frames: pictures}.steps(),
+		source{kind: Audio, frames: sound}.steps(),
+		checks)
+}
+
+func TestRepairedPacketsMayComeLate(t *testing.T) {
+	pictures, sound := clip.Video(t, "video/VP8", clip.Options{Seconds: 12}), clip.Audio(t, 12, false)
+	stall := func(from, to int, by time.Duration) func(int) time.Duration {
+		return func(i int) time.Duration {
+			if i >= from && i < to {
+				return by
+			}
+			return 0
+		}
+	}
+	path, _ := play(t, Options{Container: matroska.WebM}, 0,
+		source{kind: Video, codec: video("video/VP8"), frames: pictures, delay: stall(50, 51, 3*time.Second)}.steps(),
+		source{kind: Audio, frames: sound, delay: stall(300, 301, 3*time.Second)}.steps())
+	if n := clip.Decode(t, path); n != len(pictures) {
+		t.Errorf("%d of %d pictures", n, len(pictures))
+	}
+	flashes, beeps := clip.Flashes(t, path), clip.Beeps(t, path)
+	if len(flashes) < 11 || len(beeps) < 11 {
+		t.Errorf("%d flashes, %d beeps", len(flashes), len(beeps))
+	}
+	checkSync(t, "flash", flashes, 0, 2*time.Millisecond)
+	checkSync(t, "beep", beeps, 0, 15*time.Millisecond)
+	checkHoles(t, path)
+}
+
+func TestAClockThatIsNotExactDoesNotPullSoundAndPictureApart(t *testing.T) {
+	const seconds = 60
+	for name, ppm := range map[string]time.Duration{"fast": -800, "slow": 800} {
+		t.Run(name, func(t *testing.T) {
+			sound := slices.Clone(clip.Audio(t, seconds, false))
+			for i := range sound { // captured later and later, or earlier and earlier
+				sound[i].At += sound[i].At * ppm / 1_000_000
+			}
+			path, _ := play(t, Options{Container: matroska.WebM}, 0, source{kind: Audio, frames: sound, level: 30}.steps())
+			beeps := clip.Beeps(t, path)
+			if len(beeps) < seconds-2 {
+				t.Errorf("%d beeps", len(beeps))
+			}
+			for _, at := range beeps {
+				was := at - at*ppm/1_000_000
+				if off := (was + time.Second/2) % time.Second; (off - time.Second/2).Abs() > 35*time.Millisecond {
+					t.Errorf("a beep at %v", at)
+				}
+			}
+			checkContiguous(t, path)
+		})
+	}
+}
+
+// checkContiguous tells whether packets of sound follow each other without holes and overlaps: a
+// player that pays no attention to their timestamps is right all the same.
+func checkContiguous(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := matroska.Inspect(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if length := clip.SoundLength(t, path); (length - (info.End - info.Start)).Abs() > 10*time.Millisecond {
+		t.Errorf("%v of sound from %v to %v", length, info.Start, info.End)
 	}
 }

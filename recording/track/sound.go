@@ -32,18 +32,18 @@ func (s *soundTrack) write(at time.Duration, packet []byte, level int, put func(
 	if !s.started {
 		s.started, s.next = true, at
 	}
-	shift := maxShift
+	shift, length := maxShift, frames.OpusDuration(packet)
 	if level >= quiet {
 		shift = quietShift
 	}
 	switch late := at - s.next; {
-	case late < -shift:
+	case late < -max(shift, length/2): // without it the time is met better
 		return
 	case late >= shift:
 		s.fill(at, put)
 	}
 	put(s.next, packet)
-	s.next += frames.OpusDuration(packet)
+	s.next += length
 }
 
 // fill puts silence up to a time.

@@ -7,6 +7,7 @@
 //	Upstream  one track that a Port receives: a stream, or one for each simulcast layer
 //	Source    one published track with its layers; at any time one Upstream carries it
 //	Feed      one RTP stream that a Port sends: a Source, as one viewer gets it
+//	TapReader a copy of a Source's packets in order, for whoever processes them
 //
 // A packet's way is one function call deep: the reader of the UDP socket hands it
 // to the Port (Deliver), which decrypts it with the connection's keys, parses it
@@ -18,7 +19,8 @@
 //
 // Locks, in the order in which they may be taken: Feed.moveMu, Port.inMu, Port.mu,
 // Source.mu, Upstream.mu, Feed.mu. None of those behind Port.inMu is held while a
-// packet is written. direct.outMu and that of the estimate (sendEstimate) are leaves.
+// packet is written. direct.outMu and those of the estimate (sendEstimate), of a Publisher and of a tap's
+// queue are leaves.
 package media
 
 import (

@@ -1,10 +1,13 @@
 package media
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
 
@@ -77,6 +80,16 @@ func TestEverythingAtOnce(t *testing.T) {
 			feed.Current()
 		},
 		func(int) { feed.sendReplay(scratch, monotonic()) },
+		func(i int) {
+			if tap, err := []*Source{a, b}[i%2].Tap(TapOptions{Wait: time.Millisecond}); err == nil {
+				readTap(t, tap, i%1000)
+			}
+		},
+		func(i int) {
+			now := monotonic()
+			to := []*binding{up, up2}[i%2]
+			to.upstream.reported(&rtcp.SenderReport{SSRC: 1000, NTPTime: nanosecondsToNTP(ntpEpoch + now), RTPTime: uint32(i)}, now)
+		},
 	} {
 		others.Go(func() {
 			for i := 0; ; i++ {
@@ -109,5 +122,25 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 	if n := written.twice.Load(); n != 0 {
 		t.Errorf("%d sequence numbers were written twice", n)
+	}
+}
+
+// readTap reads some packets of a tap, and closes it.
+func readTap(t *testing.T, tap *TapReader, packets int) {
+	defer tap.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for sequence := uint64(0); packets > 0; packets-- {
+		event, err := tap.Next(ctx)
+		if err != nil {
+			return
+		}
+		switch event.Kind {
+		case TapPacket, TapGap:
+			if event.Sequence != sequence+1 {
+				t.Errorf("%+v follows %d", event, sequence)
+			}
+			sequence = max(event.Sequence, event.Last)
+		}
 	}
 }

@@ -66,8 +66,8 @@ func (m *missingPackets) packet(sequence uint16, now int64) int {
 		return found
 	}
 	if over := len(m.list) + found - missingLimit; over > 0 {
+		m.unrepairable = m.unrepairable || slices.ContainsFunc(m.list[:over], func(p missingPacket) bool { return !p.givenUp })
 		m.list = slices.Delete(m.list, 0, over)
-		m.unrepairable = true
 	}
 	if len(m.list) == 0 {
 		m.next = max(m.next, now+nackDelay)

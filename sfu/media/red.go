@@ -55,6 +55,23 @@ func (r redundancy) named(payloadType uint8) []byte {
 	return r.payload
 }
 
+// copyOf is the block that repeats what was sent n packets before, as senders order them,
+// and how much earlier its timestamp is; empty: there is none.
+func (r redundancy) copyOf(n int) (payload []byte, earlier uint32) {
+	if n < 1 || n >= r.headers {
+		return nil, 0
+	}
+	start := redHeaderSize*(r.headers-1) + 1
+	for i := range r.headers - n {
+		h := r.payload[redHeaderSize*i:]
+		earlier = uint32(h[1])<<6 | uint32(h[2])>>2
+		size := (int(h[2])<<8 | int(h[3])) & redLengthBits
+		payload = r.payload[start : start+size]
+		start += size
+	}
+	return payload, earlier
+}
+
 // unwrapRED leaves the primary block as the packet's payload, for the cache and
 // for viewers without RED; the whole stays beside it for the others. It returns
 // the format of the primary block, nil if there is none. Redundant blocks of

@@ -251,6 +251,8 @@ type outgoing struct {
 	format    *format
 	payload   []byte // empty: a number that was kept free turned out to be padding
 	red       redundancy
+	missing   int    // packets in front of it that did not come, some of which red may repeat;
+	before    uint32 // timestamp of the one before those
 	level     []byte // audio level (RFC 6464), or nil
 	delay     uint32 // value of the playout delay extension; 0: none
 	arrival   int64
@@ -362,6 +364,9 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 		sequence: m.sequence, timestamp: m.timestamp, source: in.timestamp, marker: in.marker, key: d.key, late: m.late, restarts: restarts,
 		frame: *d, serial: s.admitted, format: f, payload: in.payload, arrival: now,
 		delay: s.repairs.playoutDelay(),
+	}
+	if in.red.payload != nil && !m.late && s.taps.Load() != nil {
+		u.out.missing, u.out.before = l.missingBefore(m.sequence)
 	}
 	if len(s.order) > 1 {
 		u.out.capture = u.captured(in.timestamp, clockRate)

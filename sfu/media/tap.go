@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -69,7 +70,7 @@ type GapReason int
 const (
 	// GapLost: they did not arrive, and asking for them did not help.
 	GapLost GapReason = iota
-	// GapOverflow: they were not read in time.
+	// GapOverflow: they were not read in time, or there was no memory to wait for them.
 	GapOverflow
 )
 
@@ -140,13 +141,15 @@ type TapReader struct {
 	source *Source
 	kind   webrtc.RTPCodecType
 	wait   int64
-	wake   chan struct{} // holds one token; for nobody but the reading goroutine
+	wake   chan struct{} // holds one token
 
-	queue tapQueue // locks itself
+	closed atomic.Bool
+	queue  tapQueue // locks itself
+
+	// Owned by the reading goroutine.
 	timer *time.Timer
 	idle  bool // nothing came lately: the next packet is to wake the reader
-
-	tapOrder // owned by the reading goroutine
+	tapOrder
 }
 
 // Tap begins to copy the source's packets. Video begins with the next key frame,
@@ -179,7 +182,8 @@ func (s *Source) Tap(opts TapOptions) (*TapReader, error) {
 }
 
 // Next returns the next event; it waits for one. The error is io.EOF when the source
-// has ended and all has been handed out, ErrTapClosed after Close, or that of ctx.
+// has ended and all has been handed out, ErrTapClosed after Close, or that of ctx, which
+// ends the waiting.
 func (t *TapReader) Next(ctx context.Context) (TapEvent, error) {
 	t.done()
 	for {
@@ -209,19 +213,20 @@ func (t *TapReader) Next(ctx context.Context) (TapEvent, error) {
 // 0: not before something new has come.
 func (t *TapReader) step(now int64) (event TapEvent, again int64, err error) {
 	for {
+		if t.closed.Load() {
+			return TapEvent{}, 0, ErrTapClosed
+		}
 		if event, ok := t.ready(); ok {
 			return event, 0, nil
 		}
 		arrived, state := t.queue.take(t.arrived[:0], t.given, t.idle)
-		t.arrived, t.given = arrived, t.given[:0]
-		if state.closed {
-			return TapEvent{}, 0, ErrTapClosed
-		}
-		t.queueState = state
+		clear(t.given)
+		t.arrived, t.given, t.queueState = arrived, t.given[:0], state
 		for _, r := range arrived {
 			t.intake(r)
 		}
 		if len(arrived) > 0 {
+			clear(arrived)
 			t.idle = false
 			continue
 		}
@@ -237,9 +242,10 @@ func (t *TapReader) step(now int64) (event TapEvent, again int64, err error) {
 	}
 }
 
-// RequestKeyFrame asks the publisher for a key frame, as Source.RequestKeyFrame does.
+// RequestKeyFrame asks the publisher for a key frame of what is read, no more often than
+// Source.RequestKeyFrame does.
 func (t *TapReader) RequestKeyFrame() {
-	if l := t.queue.current(); l != nil {
+	if l := t.queue.current(); l != nil && l.active.Load() {
 		l.requestKeyFrame()
 		return
 	}
@@ -248,6 +254,7 @@ func (t *TapReader) RequestKeyFrame() {
 
 // Close ends the copying and makes Next return. It may be called more than once.
 func (t *TapReader) Close() {
+	t.closed.Store(true)
 	t.source.detachTap(t)
 	t.queue.close()
 	t.poke()
@@ -344,6 +351,9 @@ func (s *Source) End() {
 // one of them waits for a key frame of this layer.
 func (t *taps) copied(l *layer, u *Upstream) (awaitingKey bool) {
 	clock := u.port.shared.Load()
+	for n := min(u.out.missing, u.out.red.headers-1); n > 0; n-- {
+		t.recovered(l, u, n, clock)
+	}
 	for _, reader := range t.readers {
 		wakes, waits := reader.queue.packet(l, u, &u.out, clock)
 		if wakes {
@@ -352,6 +362,35 @@ func (t *taps) copied(l *layer, u *Upstream) (awaitingKey bool) {
 		awaitingKey = awaitingKey || waits
 	}
 	return awaitingKey
+}
+
+// recovered gives the taps the packet that came n before one that repeats it, because it is
+// missing.
+func (t *taps) recovered(l *layer, u *Upstream, n int, clock *sharedClock) {
+	payload, earlier := u.out.red.copyOf(n)
+	out := outgoing{
+		sequence: u.out.sequence - uint64(n), timestamp: u.out.timestamp - earlier, source: u.out.source - earlier,
+		format: u.out.format, payload: payload, level: u.out.level, arrival: u.out.arrival,
+	}
+	if len(payload) == 0 || earlier == 0 || int32(out.timestamp-u.out.before) <= 0 {
+		return
+	}
+	for _, reader := range t.readers {
+		if wakes, _ := reader.queue.packet(l, u, &out, clock); wakes {
+			reader.poke()
+		}
+	}
+}
+
+// missingBefore counts the packets that are missing in front of one, and tells the
+// timestamp of the one before those. None are if that is not known. s.mu is held.
+func (l *layer) missingBefore(sequence uint64) (missing int, timestamp uint32) {
+	for missing := range l.cache.Len() / 2 {
+		if info, ok := l.cache.Info(sequence - uint64(missing) - 1); ok {
+			return missing, info.Timestamp
+		}
+	}
+	return 0, 0
 }
 
 // tellClocks tells all taps what a stream's last sender report says. s.mu is held.

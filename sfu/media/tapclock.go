@@ -58,7 +58,7 @@ func (p *Publisher) observe(port *Port, offset int64, setting int, now int64) {
 
 const (
 	tapHold      = int64(3e9)    // how long the first packets of a stream wait for its sender report
-	tapFarOff    = int64(5e9)    // of a capture time from the arrival: the reports can't be true
+	tapFarOff    = int64(10e9)   // of a capture time from the arrival: that can't be true
 	tapSlew      = 20            // a correction of the capture time takes this times as long as it is big
 	tapSlewBack  = 2             // one of more than tapStep, backwards
 	tapStep      = int64(1e9)    // one of more than that, forwards, is made at once
@@ -177,6 +177,14 @@ func (c *tapClock) at(r *tapRecord, media int64) (capture int64, exact bool) {
 	if c.began {
 		c.correct(&by, r.source, says, media)
 	}
+	back := c.began && media < c.media // an encoder that reorders pictures
+	if off := says + c.skew - ntpEpoch - r.arrival; !r.late && abs(off) > tapFarOff {
+		c.skew -= off
+		back = false
+	}
+	if c.began && !back {
+		c.skew = max(c.skew, c.capture-says)
+	}
 	c.began = true
 	c.by, c.media, c.capture = by, media, says+c.skew
 	c.exact = by.line.known() && abs(c.skew) < tapCorrected
@@ -202,9 +210,6 @@ func (c *tapClock) correct(by *tapBasis, timestamp uint32, says, media int64) {
 		c.skew -= passed / tapSlewBack
 	default:
 		c.skew -= min(max(c.skew, -passed/tapSlew), passed/tapSlew)
-	}
-	if media >= c.media {
-		c.skew = max(c.skew, c.capture-says)
 	}
 }
 

@@ -31,6 +31,7 @@ type tapOrder struct {
 	segments []tapSegment // some of whose numbers are not handed out, the last one always
 	holes    []tapHole    // by number
 	highest  uint64       // number
+	left     bool         // some behind that one were left out for want of memory
 	expected uint64       // number to be handed out next
 	sequence uint64       // last number of an event; it leaves padding out
 
@@ -89,6 +90,7 @@ func (o *tapOrder) intake(r *tapRecord) {
 	}
 	r.number = s.from + r.sequence - s.first
 	r.late = r.number <= o.highest
+	o.left = o.left || r.overrun
 	expected := s.timestamp
 	if !r.late { // a source may be silent for longer than timestamps tell apart
 		expected += max(0, r.arrival-s.arrival) / 1000 * int64(clockRate) / 1_000_000
@@ -102,12 +104,13 @@ func (o *tapOrder) intake(r *tapRecord) {
 		o.clock.arrived(r, ticksToNs(r.unwrapped, clockRate))
 		if r.number > o.highest+1 {
 			hole := tapHole{to: r.number - 1, since: r.arrival}
-			if r.overrun {
-				hole.reason = GapOverflow
+			if o.left {
+				hole.final, hole.reason = true, GapOverflow
 			}
 			o.forgetHoles()
 			o.holes = append(o.holes, hole)
 		}
+		o.left = false
 		o.highest = r.number
 		o.pending = append(o.pending, r)
 		o.last = max(o.last, r.arrival)

@@ -193,7 +193,6 @@ type queueState struct {
 	pressed bool // memory becomes short
 	overrun bool // something that came last was left out
 	ended   bool
-	closed  bool
 }
 
 // take appends the records that have come since the last call to dst, and gives back those
@@ -217,7 +216,7 @@ func (q *tapQueue) take(dst, done []*tapRecord, waits bool) ([]*tapRecord, queue
 		q.chunks = slices.Delete(q.chunks, 0, n-1)
 	}
 	q.waiting = waits && len(dst) == 0
-	return dst, queueState{pressed: (q.made-len(q.free))*4 > q.most*3, overrun: q.overrun, ended: q.ended, closed: q.closed}
+	return dst, queueState{pressed: (q.made-len(q.free))*4 > q.most*3, overrun: q.overrun, ended: q.ended}
 }
 
 // release takes a record back. q.mu is held.

@@ -1,6 +1,7 @@
 // What every client style shows to the tests: `window.call` (what the client can do),
 // `window.probe()` (what it sees) and one <video> per remote stream.
 
+import './claps.js'
 import { connectionSummary, marks, now, streamCounters } from './instrument.js'
 import { provideMeasures } from './measure.js'
 

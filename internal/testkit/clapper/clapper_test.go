@@ -101,4 +101,7 @@ func TestDamageIsFound(t *testing.T) {
 	if err := Decode(t.Context(), name); err == nil {
 		t.Error("two thousand bytes are missing, and nobody complains")
 	}
+	if _, err := Measure(t.Context(), name, Where{}); err == nil {
+		t.Error("two thousand bytes are missing, and are measured")
+	}
 }

@@ -37,7 +37,7 @@ func (f File) Write(ctx context.Context, name string) error {
 		}
 		args = append(args, "-f", "lavfi", "-i", fmt.Sprintf("%s,asetpts=PTS+%.6f/TB", graph, f.Start.Seconds()))
 	}
-	args = append(args, "-copyts", "-avoid_negative_ts", "disabled", "-vsync", "passthrough")
+	args = append(args, "-copyts", "-avoid_negative_ts", "disabled", "-fps_mode", "passthrough")
 	if !f.Blind {
 		args = append(args, "-map", "0:v", "-c:v", "libvpx", "-b:v", "500k", "-g", "150", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-auto-alt-ref", "0")
 	}

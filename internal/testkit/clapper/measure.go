@@ -71,7 +71,9 @@ func Measure(ctx context.Context, name string, w Where) (Claps, error) {
 
 // Decode decodes all of a file, where every complaint of a decoder is an error.
 func Decode(ctx context.Context, name string) error {
-	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", name, "-map", "0", "-f", "null", "-")
+	// With the time base that it takes by itself two frames that are not quite regular may have the same time, which it complains of.
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", name, "-map", "0",
+		"-fps_mode", "passthrough", "-enc_time_base", "1:1000", "-f", "null", "-")
 	said, err := cmd.CombinedOutput()
 	if err == nil && len(said) > 0 {
 		err = errors.New("complaints")
@@ -89,7 +91,7 @@ func flashes(ctx context.Context, name string, w Where) ([]time.Duration, error)
 		filter = "crop=" + w.Crop + "," + filter
 	}
 	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "error", "-copyts", "-reinit_filter", "0", "-i", name, "-map", "0:v:0",
-		"-vf", filter, "-vsync", "passthrough", "-f", "null", "/dev/null")
+		"-vf", filter, "-fps_mode", "passthrough", "-enc_time_base", "1:1000", "-f", "null", "/dev/null")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -120,7 +122,11 @@ func flashes(ctx context.Context, name string, w Where) ([]time.Duration, error)
 	if err == nil {
 		err = lines.Err()
 	}
-	return found, wait(cmd, &complaint, out, err)
+	err = wait(cmd, &complaint, out, err)
+	if err == nil && complaint.Len() > 0 {
+		err = fmt.Errorf("decoding %s: %s", name, tail(complaint.Bytes()))
+	}
+	return found, err
 }
 
 // edges tells the beginnings of what goes on and off.
@@ -155,7 +161,7 @@ func Beeps(ctx context.Context, name string, w Where) ([]time.Duration, error) {
 	if w.Tone > 0 {
 		filter += fmt.Sprintf(",bandpass=f=%d:width_type=h:w=300,bandpass=f=%d:width_type=h:w=300", w.Tone, w.Tone)
 	}
-	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-hide_banner", "-nostats", "-copyts", "-i", name, "-map", "0:a:0",
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-hide_banner", "-nostats", "-v", "level+info", "-copyts", "-i", name, "-map", "0:a:0",
 		"-af", filter+",ashowinfo", "-f", "s16le", "pipe:1")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -177,7 +183,11 @@ func Beeps(ctx context.Context, name string, w Where) ([]time.Duration, error) {
 	reading.Go(func() { pieces, wrong = readPieces(said, &complaint) })
 	onsets, err := readOnsets(out)
 	reading.Wait()
-	if err := wait(cmd, &complaint, out, errors.Join(err, wrong)); err != nil {
+	err = wait(cmd, &complaint, out, errors.Join(err, wrong))
+	if err == nil && bytes.Contains(complaint.Bytes(), []byte("[error]")) {
+		err = fmt.Errorf("decoding %s: %s", name, tail(complaint.Bytes()))
+	}
+	if err != nil {
 		return nil, err
 	}
 

@@ -138,16 +138,13 @@ func Video(t testing.TB, codec string, opts Options) []Frame {
 	return frames
 }
 
-// Audio encodes a beep in each second as Opus, in packets of 20 ms. With DTX the
-// encoder leaves most of the silence out.
+// Audio encodes a beep in each second as Opus, in packets of 20 ms. With DTX most packets of silence are
+// left out, as encoders do (those of ffmpeg can't).
 func Audio(t testing.TB, seconds int, dtx bool) []Frame {
 	t.Helper()
 	Need(t)
 	args := []string{"-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='if(lt(mod(t,1),0.1),0.5*sin(2*PI*1000*t),0)':s=48000:d=%d", seconds),
 		"-c:a", "libopus", "-b:a", "32k", "-page_duration", "20000", "-application", "voip"}
-	if dtx {
-		args = append(args, "-dtx", "1")
-	}
 	reader, _, err := oggreader.NewWith(bytes.NewReader(run(t, append(args, "-f", "ogg", "-")...)))
 	if err != nil {
 		t.Fatal(err)
@@ -165,8 +162,11 @@ func Audio(t testing.TB, seconds int, dtx bool) []Frame {
 			continue
 		}
 		const packet = 20 * time.Millisecond
-		end := time.Duration(header.GranulePosition) * time.Second / 48000
-		frames = append(frames, Frame{max(0, (end - packet).Truncate(packet)), bytes.Clone(page)})
+		at := max(0, (time.Duration(header.GranulePosition)*time.Second/48000 - packet).Truncate(packet))
+		if dtx && len(page) <= 3 && at%(400*time.Millisecond) != 0 {
+			continue
+		}
+		frames = append(frames, Frame{at, bytes.Clone(page)})
 	}
 }
 
@@ -250,11 +250,30 @@ func Flashes(t testing.TB, file string) []time.Duration {
 func Beeps(t testing.TB, file string) []time.Duration {
 	t.Helper()
 	out := filter(t, file, "-vn", "-af", "silencedetect=noise=-30dB:d=0.2")
+	var end time.Duration
+	for _, p := range Packets(t, file) {
+		if p.Kind == "audio" {
+			end = p.At
+		}
+	}
 	var list []time.Duration
 	for _, m := range regexp.MustCompile(`silence_end: ([\d.]+)`).FindAllStringSubmatch(out, -1) {
-		list = append(list, seconds(t, m[1]))
+		if at := seconds(t, m[1]); at < end { // the end of the file ends a silence, too
+			list = append(list, at)
+		}
 	}
 	return list
+}
+
+// SoundLength is how long a file's sound is if its samples are played one after the other.
+func SoundLength(t testing.TB, file string) time.Duration {
+	t.Helper()
+	const rate = 48000
+	out, err := exec.Command("ffmpeg", "-v", "error", "-nostdin", "-i", file, "-vn", "-ac", "1", "-ar", strconv.Itoa(rate), "-f", "s16le", "-").Output()
+	if err != nil {
+		t.Fatalf("ffmpeg: %v", err)
+	}
+	return time.Duration(len(out)/2) * time.Second / rate
 }
 
 // filter gives what ffmpeg's filters say of a file.
@@ -274,7 +293,7 @@ func seconds(t testing.TB, s string) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return time.Duration(f * float64(time.Second))
+	return time.Duration(f * float64(time.Second)).Round(time.Microsecond)
 }
 
 // Packet is one of a file as ffprobe shows it.

@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -24,6 +25,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"skillsage/internal/testkit/freeport"
 )
 
 const module = "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1"
@@ -149,12 +152,7 @@ func writePair(t *testing.T, certFile, keyFile string) *x509.CertPool {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", freeport.Find(t))
 }
 
 // nameServer is a DNS server for which every name has the address 127.0.0.1. Pebble asks over TCP.

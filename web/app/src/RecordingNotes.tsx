@@ -15,6 +15,7 @@ export function RecordingNotes({ call, people }: RecordingNotesProps) {
   const { recording, selfId, giveConsent } = call;
   const [postponed, setPostponed] = useState(false);
   const [dismissed, setDismissed] = useState<string | null>(null);
+  const [unsaid, setUnsaid] = useState<string | null>(null);
   // What was seen before it was over: whoever comes later has no use for the end of what was before.
   const [witnessed, setWitnessed] = useState<'waiting' | 'recording' | null>(null);
   if (!recording) return null;
@@ -26,8 +27,9 @@ export function RecordingNotes({ call, people }: RecordingNotesProps) {
   if ((waits || runs) && dismissed !== null) setDismissed(null);
   if (!asked && postponed) setPostponed(false);
   const over = !waits && !runs && witnessed ? whyNot(recording, witnessed === 'recording', selfId, people) : null;
-  const answer = (agreed: boolean) => {
-    void giveConsent(agreed);
+  const answer = async (agreed: boolean) => {
+    const said = await giveConsent(agreed);
+    setUnsaid(said.ok ? null : said.message);
   };
   return (
     <>
@@ -60,7 +62,7 @@ export function RecordingNotes({ call, people }: RecordingNotesProps) {
       )}
       <Dialog
         open={asked && !postponed}
-        title={waits ? 'May this interview be recorded?' : 'This interview is recorded. May you be, too?'}
+        title={waits ? 'May this interview be recorded?' : 'This interview is recorded. Do you agree?'}
         onClose={() => setPostponed(true)}
       >
         <WhatIsRecorded />
@@ -70,11 +72,16 @@ export function RecordingNotes({ call, people }: RecordingNotesProps) {
             : 'You are left out of it until you agree. If you do not agree, the recording ends, and the interview goes on.'}{' '}
           You can change your mind later.
         </p>
+        {unsaid && (
+          <p className="unsaid" role="alert">
+            Your answer was not taken: {unsaid}.
+          </p>
+        )}
         <div className="answers">
-          <button type="button" className="button" onClick={() => answer(true)}>
+          <button type="button" className="button" onClick={() => void answer(true)}>
             I agree
           </button>
-          <button type="button" className="button" onClick={() => answer(false)}>
+          <button type="button" className="button" onClick={() => void answer(false)}>
             I do not agree
           </button>
         </div>

@@ -354,7 +354,7 @@ test('a recording is asked for, waits for everybody’s word, and nobody misses 
   await gone(recruiter, '.recording-badge');
   await gone(recruiter, '.recording-over');
   tell({ state: 'recording', recording: 'r3', pending: [candidateId] });
-  await dialog(candidate, 'This interview is recorded. May you be, too?');
+  await dialog(candidate, 'This interview is recorded. Do you agree?');
   tell({ state: 'failed', recording: 'r3', reason: 'error' });
   await says(recruiter, 'The recording has failed.');
   await gone(candidate, 'dialog[open]');

@@ -18,6 +18,7 @@ import type {
 } from './protocol.js';
 import { OFFLINE, RoomLink, type RoomLinkOptions } from './room-link.js';
 import { ScreenCapture } from './screen-capture.js';
+import { SilenceWatch } from './silence.js';
 import { Store } from './store.js';
 
 /** Finds public addresses for calls from browser to browser; a relay needs none. */
@@ -125,6 +126,7 @@ export class Call {
   /** Whom to call, and whether that only waits for the own camera. */
   readonly #toCall = new Map<string, ReturnType<typeof setTimeout> | 'due'>();
   #statsTimer: ReturnType<typeof setInterval> | undefined;
+  #silence: SilenceWatch | undefined;
 
   constructor(options: CallOptions) {
     this.#options = options;
@@ -151,6 +153,11 @@ export class Call {
       void this.#lookUpPath();
       this.#mendPictures();
     }, STATS_INTERVAL);
+    const silence = new SilenceWatch(
+      () => this.#connected(),
+      () => void this.#room?.check(() => silence.silent),
+    );
+    this.#silence = silence;
     this.#room = new RoomLink(this.#options, {
       joining: (selfId) => {
         this.#forgetPeers();
@@ -302,6 +309,7 @@ export class Call {
     this.#options.screen.stop();
     for (const stop of this.#unsubscribe) stop();
     clearInterval(this.#statsTimer);
+    this.#silence?.stop();
     this.#forgetPeers();
     this.#room = null;
     room.close();
@@ -486,6 +494,11 @@ export class Call {
       return isScreenShare ? peer?.screenIn || peer?.screenOut : peer?.camera;
     });
     return Object.fromEntries(present);
+  }
+
+  /** The cameras' connections that were up when last heard of. */
+  #connected(): RTCPeerConnection[] {
+    return [...this.#peers.values()].flatMap(({ camera }) => (camera?.state === 'connected' || camera?.lost ? [camera.connection] : []));
   }
 
   async #lookUpPath(): Promise<void> {

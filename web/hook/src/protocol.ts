@@ -157,6 +157,12 @@ export interface SignalingSocket {
   readonly connected: boolean;
   readonly recovered?: boolean;
   readonly active?: boolean;
+  /** The manager, in so far as a dead connection is given up through it. */
+  readonly io?: {
+    readonly engine?: { close(): unknown } | undefined;
+    readonly opts?: { transports?: unknown };
+    once?(event: 'reconnect' | 'reconnect_error', listener: Listener): unknown;
+  };
   on(event: string, listener: Listener): unknown;
   off(event: string, listener: Listener): unknown;
   emit(event: string, ...args: unknown[]): unknown;

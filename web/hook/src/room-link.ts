@@ -14,6 +14,7 @@ import type {
   UnsupportedMedia,
   UserRole,
 } from './protocol.js';
+import { StaleSocket } from './stale-socket.js';
 
 export interface RoomLinkOptions {
   interviewId: string;
@@ -91,12 +92,16 @@ export class RoomLink {
   #rejoins = 0;
   #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
   #kept: [string, unknown][] = [];
+  /** The server answers events; others do not know `ice-servers`. */
+  #answers = false;
+  readonly #stale: StaleSocket;
 
   constructor(options: RoomLinkOptions, handlers: RoomLinkHandlers) {
     this.#options = options;
     this.#handlers = handlers;
     this.#owned = !options.socket;
     this.socket = options.socket ?? openSocket(options);
+    this.#stale = new StaleSocket(this.socket, options.url ?? globalThis.location?.origin, (answer) => this.#iceServers(answer));
     this.#listen();
     if (this.socket.connected) this.#connected();
     else if (this.#owned) this.socket.connect();
@@ -134,7 +139,13 @@ export class RoomLink {
     });
   }
 
+  /** Media have fallen silent: finds out whether signaling is alive, for as long as `silent` says so. */
+  async check(silent: () => boolean): Promise<void> {
+    if (this.online && this.#answers) await this.#stale.check(silent);
+  }
+
   close(): void {
+    this.#stale.stop();
     for (const [event, listener] of this.#listeners) this.socket.off(event, listener);
     this.#listeners.length = 0;
     this.#kept = [];
@@ -199,10 +210,14 @@ export class RoomLink {
     this.#on('room-mode', (room: { mode: JoinAck['mode'] }) => {
       if (MODES.includes(room?.mode)) handlers.mode(room.mode);
     });
-    this.#on('ice-servers', (servers: { iceServers?: RTCIceServer[] } | RTCIceServer[]) => {
-      const list = Array.isArray(servers) ? servers : servers?.iceServers;
-      if (Array.isArray(list)) handlers.iceServers(list);
+    this.#on('ice-servers', (servers: unknown) => {
+      this.#iceServers(servers);
     });
+  }
+
+  #iceServers(servers: unknown): void {
+    const list = Array.isArray(servers) ? servers : (servers as { iceServers?: RTCIceServer[] } | null | undefined)?.iceServers;
+    if (Array.isArray(list)) this.#handlers.iceServers(list as RTCIceServer[]);
   }
 
   #on(event: string, listener: Listener): void {
@@ -233,8 +248,12 @@ export class RoomLink {
     const { interviewId, userRole } = this.#options;
     this.socket.emit('join-room', { interviewId, userRole, showsRecording: true }, (ack: JoinAck | undefined) => {
       if (this.#selfId !== id) return;
-      if (ack?.ok === false) this.#refused(ack);
-      else this.#handlers.joined(ack ?? {});
+      if (ack?.ok === false) {
+        this.#refused(ack);
+        return;
+      }
+      this.#answers = ack?.mode !== undefined;
+      this.#handlers.joined(ack ?? {});
     });
   }
 
@@ -261,6 +280,7 @@ function listOf(value: unknown): readonly string[] {
 }
 
 function openSocket({ url, auth }: RoomLinkOptions): SignalingSocket {
-  const options = { autoConnect: false, forceNew: true, ...(auth ? { auth } : {}) };
+  // The first attempt after a break comes soon; each one after it twice as late, up to 5 s.
+  const options = { autoConnect: false, forceNew: true, reconnectionDelay: 400, ...(auth ? { auth } : {}) };
   return url ? io(url, options) : io(options);
 }

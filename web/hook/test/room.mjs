@@ -6,11 +6,11 @@ import { FakeConnection } from './fake-media.mjs';
 
 /** A plain socket.io server that passes the events of a room on, and keeps what went through it. */
 export async function startRoom({ recovery = true } = {}) {
-  const http = createServer();
+  const http = createServer((request, response) => (room.reachable ? response.end() : request.destroy()));
   const io = new Server(http, recovery ? { connectionStateRecovery: {} } : {});
   const users = {};
-  /** `full` tells whether a join is refused, `mode` is what joins are told. */
-  const room = { full: () => false, mode: undefined };
+  /** `full` tells whether a join is refused, `mode` is what joins are told, `reachable` whether HTTP is answered. */
+  const room = { full: () => false, mode: undefined, reachable: true };
   const seen = [];
   io.on('connection', (socket) => {
     if (!socket.recovered) socket.onAny((event, data) => seen.push({ event, from: socket.id, ...data }));
