@@ -3,17 +3,17 @@ import { Icon } from './Icon';
 import { indexAt, type CodeState, type Story } from './story';
 import { clock } from './time';
 
-const NAMES: Record<string, string> = {
-  javascript: 'JavaScript',
-  typescript: 'TypeScript',
-  cpp: 'C++',
-  csharp: 'C#',
-  php: 'PHP',
-  sql: 'SQL',
-  plaintext: 'Plain text',
-};
+const NAMES = new Map([
+  ['javascript', 'JavaScript'],
+  ['typescript', 'TypeScript'],
+  ['cpp', 'C++'],
+  ['csharp', 'C#'],
+  ['php', 'PHP'],
+  ['sql', 'SQL'],
+  ['plaintext', 'Plain text'],
+]);
 
-const languageName = (id: string) => NAMES[id] ?? id.slice(0, 1).toUpperCase() + id.slice(1);
+const languageName = (id: string) => NAMES.get(id) ?? id.slice(0, 1).toUpperCase() + id.slice(1);
 
 /** The shared code as it was at this moment. */
 export function Code({ story, time, onSeek }: { story: Story; time: number; onSeek: (time: number) => void }) {

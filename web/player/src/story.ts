@@ -60,7 +60,10 @@ export interface Story {
   log: Entry[];
 }
 
-const ROLES: Record<string, string> = { recruiter: 'Recruiter', candidate: 'Candidate' };
+const ROLES = new Map([
+  ['recruiter', 'Recruiter'],
+  ['candidate', 'Candidate'],
+]);
 
 /** How long a page may be away to be taken for the same person, and how long its old socket may linger. */
 const AWAY = 30;
@@ -116,7 +119,7 @@ export function indexAt(list: readonly { at: number }[], t: number): number {
 }
 
 function roleName(role: string): string {
-  return ROLES[role] ?? (role || 'Guest');
+  return ROLES.get(role) ?? (role || 'Guest');
 }
 
 /** The people who have media; all sockets where nobody has. */

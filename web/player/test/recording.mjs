@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** The media of the recording below. The picture of each camera is white, and its voice beeps, in the first tenth of each second of the room clock. */
+/** The media of the recording below. The picture of each camera is white, and its voice beeps, in the first fifth of each second of the room clock. */
 const FILES = [
   { name: 'candidate-1.webm', participant: 'c1', kind: 'camera', start: 0.42, duration: 14.5, color: '0x3b1d2e', size: '320x240', voice: 1000 },
   { name: 'recruiter-1.webm', participant: 'r1', kind: 'camera', start: 2, duration: 7, color: '0x1d2e3b', size: '320x240', voice: 600 },
@@ -16,7 +16,7 @@ const FILES = [
 /** Makes the media files in `dir` with ffmpeg, with timestamps on the room clock as the server writes them. */
 export async function makeFiles(dir) {
   for (const { name, start, duration, color, size, voice } of FILES) {
-    const flash = `lt(mod(t+${start},1),0.1)`;
+    const flash = `lt(mod(t+${start},1),0.2)`;
     const picture = voice
       ? `color=${color}:s=${size}:r=25:d=${duration},drawbox=c=white:t=fill:enable='${flash}'`
       : `testsrc2=s=${size}:r=10:d=${duration}`;
