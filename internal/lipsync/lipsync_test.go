@@ -161,6 +161,7 @@ func (r result) damaged(p clapper.Pair) bool {
 
 // TestRealTime claps over a line that loses packets, into the server's own port.
 func TestRealTime(t *testing.T) {
+	t.Parallel() // it waits, while the other one computes
 	clapper.Need(t)
 	loop, err := clapper.New(t.Context(), clapper.Options{})
 	if err != nil {
@@ -200,6 +201,7 @@ func TestRealTime(t *testing.T) {
 
 // TestVirtualTime claps for long, as fast as the machine can play it.
 func TestVirtualTime(t *testing.T) {
+	t.Parallel()
 	clapper.Need(t)
 	loop, err := clapper.New(t.Context(), clapper.Options{Width: 160, Height: 120, Noise: 3})
 	if err != nil {
