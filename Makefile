@@ -26,19 +26,20 @@ help: ## list the targets
 run: build ## fetch, build and start everything on http://localhost:5000 (PORT overrides)
 	@exec bin/skillsage
 
-build: web ## build bin/skillsage, with the room page in it when Node.js is there
+build: web ## build bin/skillsage, with the pages in it when Node.js is there
 	$(GOBUILD) -o bin/skillsage ./cmd/skillsage
 
 ifneq ($(NODE),)
-web: web/app/dist/index.html ## build the room page and the hook
+web: web/app/dist/index.html web/player/dist/index.html ## build the room page, the player and the hook
 else
 web:
-	@echo "npm is not installed: the server is built without the room page" >&2
+	@echo "npm is not installed: the server is built without its pages" >&2
 endif
 
-web/app/dist/index.html: web/node_modules/.stamp $(WEB_SRC)
+# One build makes both.
+web/app/dist/index.html web/player/dist/index.html &: web/node_modules/.stamp $(WEB_SRC)
 	cd web && npm run --silent build
-	@touch $@
+	@touch web/app/dist/index.html web/player/dist/index.html
 
 %/node_modules/.stamp: %/package-lock.json
 	cd $* && $(NPM_CI)
@@ -59,7 +60,7 @@ test-all: deps build conformance impair web/node_modules/.stamp e2e/node_modules
 test-go: ## Go tests with the race detector
 	@scripts/test go
 
-test-web: web/node_modules/.stamp ## tests of the hook and the room page
+test-web: web/node_modules/.stamp ## tests of the hook, the room page and the player
 	@scripts/test web
 
 test-e2e: build conformance impair e2e/node_modules/.stamp ## browsers and stock clients against the server
@@ -94,5 +95,5 @@ deps: ## install what the tests need (Debian packages), or say what is missing
 	@scripts/install-deps
 
 clean: ## remove what was built
-	rm -rf bin web/app/dist/* web/hook/dist web/hook/*.tgz e2e/out .cache
+	rm -rf bin web/app/dist/* web/player/dist/* web/hook/dist web/hook/*.tgz e2e/out .cache
 	rm -rf web/node_modules web/*/node_modules e2e/node_modules

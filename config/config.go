@@ -161,6 +161,28 @@ type Recording struct {
 	NoticeStopped string        // likewise
 	MinFree       int           // bytes that stay free in the file system of Dir
 	MaxDuration   time.Duration // of one recording
+
+	WebhookURLs      []string      // told of recordings
+	WebhookSecrets   []string      // whsec_ and base64; all of them sign
+	WebhookRetryFor  time.Duration // from the first attempt on
+	WebhookTimeout   time.Duration // of one attempt
+	WebhookMaxQueued int           // messages that wait, for all URLs together
+
+	UploadURL         string // of a bucket; empty: none
+	UploadPrefix      string // of keys
+	UploadParallel    int    // recordings at the same time
+	UploadBandwidth   int    // bytes per second; 0: no bound
+	DeleteAfterUpload bool
+
+	Exec         []string // a program and its arguments; empty: none
+	ExecTimeout  time.Duration
+	ExecParallel int
+
+	KeepFor    time.Duration // 0: for ever
+	KeepShare  int           // percent of the disk; 0: no bound
+	LinkSecret string        // links to recordings are signed with it; empty: one that is kept in Dir
+	LinkTTL    time.Duration // of links, where nothing else is asked for
+	LinkURL    string        // where browsers find the server, without a slash at the end; empty: links are paths
 }
 
 // On tells whether anything can ever be recorded.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -194,7 +195,18 @@ func TestProblems(t *testing.T) {
 			[]string{"recording.mode: always needs media that pass through this server", "allowed with relay.mode: relay, or with relay.room_mode: recruiter"}},
 		{"recordings nowhere", "", nil, []string{"--recording.mode=on-request", "--recording.dir="}, []string{"recording.dir: is empty"}},
 		{"unknown kind of consent", "", nil, []string{"--recording.consent=asked"}, []string{"allowed: none, notice or required"}},
+		{"links that are good for ever", "", nil, []string{"--recording.link_ttl=2000h"}, []string{"recording.link_ttl", "from 1m to 720h"}},
+		{"links to a page", "", nil, []string{"--recording.link_url=https://a.example/watch"}, []string{"recording.link_url", "scheme, host and port only"}},
 		{"notice of two lines", "", nil, []string{"--recording.notice_started=a\nb"}, []string{"recording.notice_started:", "without quotes, backslashes and line breaks"}},
+		{"webhooks without a secret", "recording: {mode: always, webhook_urls: [\"https://example.com/hook\"]}\n", nil, nil, []string{"recording.webhook_secrets: is empty"}},
+		{"webhook with a password", "", nil, []string{"--recording.webhook_urls=https://a:b@example.com/"}, []string{"recording.webhook_urls:"}},
+		{"short webhook secret", "", []string{"SKILLSAGE_RECORDING_WEBHOOK_SECRETS=whsec_c2VzYW1l"}, nil, []string{"recording.webhook_secrets: what SKILLSAGE_RECORDING_WEBHOOK_SECRETS says is not allowed", "24 to 64 random bytes"}},
+		{"removed without an upload", "", nil, []string{"--recording.mode=always", "--recording.delete_after_upload=true"}, []string{"recording.delete_after_upload: true needs recording.upload_url"}},
+		{"bucket without a kind", "", nil, []string{"--recording.upload_url=recordings"}, []string{"recording.upload_url:", "s3://bucket"}},
+		{"relative folder", "", nil, []string{"--recording.upload_url=file://folder/a"}, []string{"recording.upload_url:"}},
+		{"prefix that leads out", "", nil, []string{"--recording.upload_prefix=a/../b"}, []string{"recording.upload_prefix:"}},
+		{"bandwidth of nearly nothing", "", nil, []string{"--recording.upload_bandwidth=1kB"}, []string{"recording.upload_bandwidth:", "0, or a number of bytes"}},
+		{"more than the disk", "", nil, []string{"--recording.keep_share=101"}, []string{"recording.keep_share:"}},
 		{"not YAML", "relay: [", nil, nil, []string{"config file config.yaml:"}},
 		{"no such file", "", nil, []string{"--config", "missing.yaml"}, []string{"config file missing.yaml:"}},
 		{"all at once", "relay:\n  mode: x\n  z: 1\n", []string{"SKILLSAGE_A_B=1", "PORT=-1"}, []string{"--log.level=loud"},
@@ -227,6 +239,35 @@ func TestRecording(t *testing.T) {
 	}
 	if l, err = load(t, "", nil); err != nil || l.Recording.On() {
 		t.Errorf("records by default: %v", err)
+	}
+}
+
+func TestAfterRecording(t *testing.T) {
+	secrets := "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 32)) + ", whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 24))
+	l, err := load(t, `
+recording:
+  mode: on-request
+  webhook_urls: ["https://example.com/hook?token=1", "http://10.0.0.7:8080/"]
+  upload_url: "s3://bucket?region=eu-central-1&endpoint=https://minio.example.com"
+  upload_prefix: "interviews/2026"
+  upload_bandwidth: 2MB
+  exec: ["/usr/local/bin/archive", "--name=a b", "$HOME"]
+  delete_after_upload: true
+  keep_for: 720h
+  keep_share: 80
+`, []string{"SKILLSAGE_RECORDING_WEBHOOK_SECRETS=" + secrets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := l.Recording
+	if len(r.WebhookURLs) != 2 || len(r.WebhookSecrets) != 2 || r.UploadPrefix != "interviews/2026" || r.UploadBandwidth != 2_000_000 ||
+		len(r.Exec) != 3 || r.Exec[2] != "$HOME" || !r.DeleteAfterUpload || r.KeepFor != 30*24*time.Hour || r.KeepShare != 80 {
+		t.Errorf("%+v", r)
+	}
+	var out bytes.Buffer
+	l.Print(&out)
+	if strings.Contains(out.String(), "whsec_") {
+		t.Errorf("secrets are printed:\n%s", &out)
 	}
 }
 

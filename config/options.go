@@ -132,6 +132,24 @@ func options(c *Config) []option {
 		{"recording.notice_stopped", defaultNoticeStopped, "chat line about its end for the same pages; empty means none", sentence(&rec.NoticeStopped)},
 		{"recording.min_free", "1GiB", "space on the disk that recordings leave free", size(&rec.MinFree, mib, 1024*gib)},
 		{"recording.max_duration", "12h", "longest recording", duration(&rec.MaxDuration, "1s", "168h")},
+		{"recording.webhook_urls", "", "URLs that are told when a recording starts, is finished or fails", webhookURLs(&rec.WebhookURLs)},
+		{"recording.webhook_secrets", "", "what webhooks are signed with, by each of them", webhookSecrets(&rec.WebhookSecrets)},
+		{"recording.webhook_retry_for", "72h", "how long a webhook is tried", duration(&rec.WebhookRetryFor, "1m", "720h")},
+		{"recording.webhook_timeout", "15s", "how long one attempt may take", duration(&rec.WebhookTimeout, "1s", "2m")},
+		{"recording.webhook_max_queued", "10000", "webhooks that may wait, counted once for each URL", integer(&rec.WebhookMaxQueued, 16, 1_000_000)},
+		{"recording.upload_url", "", "bucket that recordings are uploaded to; empty means none", bucketURL(&rec.UploadURL)},
+		{"recording.upload_prefix", "", "what the keys of uploaded files begin with", keyPrefix(&rec.UploadPrefix)},
+		{"recording.upload_parallel", "2", "recordings that are uploaded at the same time", integer(&rec.UploadParallel, 1, 64)},
+		{"recording.upload_bandwidth", "0", "bytes per second that uploads may take; 0 means no bound", bandwidth(&rec.UploadBandwidth, 64*kib, 100*gib)},
+		{"recording.exec", "", "program that is run for each recording when it has ended, and its arguments", program(&rec.Exec)},
+		{"recording.exec_timeout", "1h", "how long it may run", duration(&rec.ExecTimeout, "1s", "48h")},
+		{"recording.exec_parallel", "1", "how many of it may run at the same time", integer(&rec.ExecParallel, 1, 256)},
+		{"recording.delete_after_upload", "false", "whether a recording is removed here when it has been uploaded", boolean(&rec.DeleteAfterUpload)},
+		{"recording.keep_for", "0s", "how long recordings are kept here; 0s means for ever", duration(&rec.KeepFor, "0s", "87600h")},
+		{"recording.keep_share", "0", "percentage of the disk that recordings may take together; 0 means no bound", integer(&rec.KeepShare, 0, 100)},
+		{"recording.link_secret", "", "what links to recordings are signed with; empty means something random that is kept", secret(&rec.LinkSecret, 16)},
+		{"recording.link_ttl", "24h", "how long a link to a recording is good", duration(&rec.LinkTTL, "1m", "720h")},
+		{"recording.link_url", "", "address of this server for browsers, which links begin with; empty means they are paths", origin(&rec.LinkURL)},
 
 		{"shutdown.drain", "0s", "how long running calls may go on after SIGTERM", duration(&c.Shutdown.Drain, "0s", "24h")},
 
@@ -207,6 +225,12 @@ func (c *Config) checkRecording() []error {
 	}
 	if r.Dir == "" {
 		problems = append(problems, fmt.Errorf("recording.dir: is empty; recording.mode: %s needs a folder to keep recordings in", r.Mode))
+	}
+	if len(r.WebhookURLs) > 0 && len(r.WebhookSecrets) == 0 {
+		problems = append(problems, errors.New("recording.webhook_secrets: is empty; recording.webhook_urls needs at least one, by which receivers know who is speaking"))
+	}
+	if r.DeleteAfterUpload && r.UploadURL == "" {
+		problems = append(problems, errors.New("recording.delete_after_upload: true needs recording.upload_url"))
 	}
 	return problems
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"math"
@@ -228,6 +229,86 @@ func httpsURL(p *string) value {
 	})
 }
 
+// webhookURLs have no user and no fragment, which no request has.
+func webhookURLs(p *[]string) value {
+	const most = 16
+	return list(p, fmt.Sprintf("a list of at most %d URLs that start with https:// or http://, each at most once", most), func(text string) (string, error) {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.Fragment != "" || strings.ContainsAny(text, "\"\\ ") {
+			return "", errNotAllowed
+		}
+		return text, nil
+	}, func(s string) string { return s }, func(all []string) bool { return len(all) <= most && unique(all) })
+}
+
+// webhookSecrets are secrets of the Standard Webhooks specification.
+func webhookSecrets(p *[]string) value {
+	const most = 8
+	v := list(p, fmt.Sprintf("a list of at most %d secrets, each whsec_ and 24 to 64 random bytes in base64", most), func(text string) (string, error) {
+		encoded, found := strings.CutPrefix(text, "whsec_")
+		bytes, err := base64.StdEncoding.DecodeString(encoded)
+		if !found || err != nil || len(bytes) < 24 || len(bytes) > 64 {
+			return "", errNotAllowed
+		}
+		return text, nil
+	}, func(s string) string { return s }, func(all []string) bool { return len(all) <= most && unique(all) })
+	v.secret = true
+	return v
+}
+
+// bucketURL is one of the Go CDK.
+func bucketURL(p *string) value {
+	schemes := []string{"s3", "gs", "azblob", "file"}
+	return text(p, "a URL such as s3://bucket?region=eu-central-1, gs://bucket, azblob://container or file:///folder, or nothing", func(text string) bool {
+		u, err := url.Parse(text)
+		return err == nil && slices.Contains(schemes, u.Scheme) && (u.Scheme == "file") == (u.Host == "") && (u.Host != "" || u.Path != "") &&
+			u.User == nil && !strings.ContainsAny(text, "\"\\ ")
+	})
+}
+
+var keyPrefixPattern = regexp.MustCompile(`^[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*$`)
+
+func keyPrefix(p *string) value {
+	return text(p, "names of letters, digits, dots, hyphens, underscores and equals signs, with a slash between two and no dot before one, or nothing", func(text string) bool {
+		return len(text) <= 256 && keyPrefixPattern.MatchString(text)
+	})
+}
+
+// bandwidth is a size per second, or 0.
+func bandwidth(p *int, low, high int) value {
+	v := size(p, low, high)
+	bounded := v.set
+	v.allowed = "0, or " + v.allowed
+	v.set = func(text string) error {
+		if text == "0" {
+			*p = 0
+			return nil
+		}
+		return bounded(text)
+	}
+	return v
+}
+
+// program is a program and its arguments. A shell never sees them.
+func program(p *[]string) value {
+	return list(p, "a list of a program and its arguments, none of them with a comma, a quote or a backslash", func(text string) (string, error) {
+		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
+			return "", errNotAllowed
+		}
+		return text, nil
+	}, func(s string) string { return s }, nil)
+}
+
+// origin is scheme, host and port of a web page.
+func origin(p *string) value {
+	return text(p, "an address such as https://interviews.example.com (scheme, host and port only), or nothing", validOrigin)
+}
+
+func validOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && u.Scheme+"://"+u.Host == text && !strings.ContainsAny(text, `"\`)
+}
+
 // text may be empty; good judges what is not.
 func text(p *string, allowed string, good func(string) bool) value {
 	return value{
@@ -321,8 +402,7 @@ func origins(p *[]string) value {
 			if text == "*" {
 				return text, nil
 			}
-			u, err := url.Parse(text)
-			if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Scheme+"://"+u.Host != text {
+			if !validOrigin(text) {
 				return "", errNotAllowed
 			}
 			// Browsers send host names in lower case; compared byte by byte, anything else would never match.

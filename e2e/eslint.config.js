@@ -14,7 +14,7 @@ export default [
   },
   {
     // What page.evaluate is given runs in the page.
-    files: ['harness/person.mjs', 'harness/player.mjs'],
+    files: ['harness/person.mjs', 'harness/player.mjs', 'scenarios/watching.mjs'],
     languageOptions: { globals: { window: 'readonly', document: 'readonly' } }
   },
   {

@@ -1,4 +1,4 @@
-// Package web holds the room page that the server shows to browsers.
+// Package web holds the pages that the server shows to browsers.
 package web
 
 import (
@@ -6,19 +6,24 @@ import (
 	"io/fs"
 )
 
-// The folder is kept in the repository empty, so that the module compiles before the page has been built.
+// The folders are kept in the repository empty, so that the module compiles before the pages have been built.
 //
-//go:embed all:app/dist
+//go:embed all:app/dist all:player/dist
 var dist embed.FS
 
 // Assets returns the built room page, index.html at its root. It is false in a binary that was built without the page
 // (`make web` builds it).
 func Assets() (fs.FS, bool) {
-	return pageIn(dist)
+	return pageIn(dist, "app/dist")
 }
 
-func pageIn(fsys fs.FS) (fs.FS, bool) {
-	page, err := fs.Sub(fsys, "app/dist")
+// Player returns the built page that lists and plays recordings, likewise.
+func Player() (fs.FS, bool) {
+	return pageIn(dist, "player/dist")
+}
+
+func pageIn(fsys fs.FS, dir string) (fs.FS, bool) {
+	page, err := fs.Sub(fsys, dir)
 	if err != nil {
 		return nil, false
 	}

@@ -8,10 +8,10 @@ import (
 )
 
 func TestPageIsOnlyThereWhenBuilt(t *testing.T) {
-	if _, ok := pageIn(fstest.MapFS{"app/dist/.gitkeep": {}}); ok {
+	if _, ok := pageIn(fstest.MapFS{"app/dist/.gitkeep": {}}, "app/dist"); ok {
 		t.Error("an empty folder passed for a page")
 	}
-	page, ok := pageIn(fstest.MapFS{"app/dist/index.html": {Data: []byte("<!doctype html>")}})
+	page, ok := pageIn(fstest.MapFS{"app/dist/index.html": {Data: []byte("<!doctype html>")}}, "app/dist")
 	if !ok {
 		t.Fatal("a built page was not found")
 	}
@@ -21,12 +21,20 @@ func TestPageIsOnlyThereWhenBuilt(t *testing.T) {
 }
 
 // The server's content security policy is 'self': what the build refers to must be in the build, and nothing inline.
-func TestBuiltPageIsSelfContained(t *testing.T) {
-	page, ok := Assets()
-	if !ok {
-		t.Log("the page has not been built; nothing to look at")
-		return
+func TestBuiltPagesAreSelfContained(t *testing.T) {
+	for name, built := range map[string]func() (fs.FS, bool){"room": Assets, "player": Player} {
+		t.Run(name, func(t *testing.T) {
+			page, ok := built()
+			if !ok {
+				t.Log("the page has not been built; nothing to look at")
+				return
+			}
+			selfContained(t, page)
+		})
 	}
+}
+
+func selfContained(t *testing.T, page fs.FS) {
 	html, err := fs.ReadFile(page, "index.html")
 	if err != nil {
 		t.Fatal(err)

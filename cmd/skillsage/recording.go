@@ -4,32 +4,95 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	"skillsage/config"
+	"skillsage/internal/httpapi"
 	"skillsage/recording"
+	"skillsage/recording/delivery"
 	"skillsage/recording/manifest"
 	"skillsage/recording/store"
 	"skillsage/signaling"
+	"skillsage/web"
 )
 
 // finishTime is how long the end may take longer where recordings have to be finished.
 const finishTime = 5 * time.Second
 
+// followTime is the same for what follows recordings, most of which is left to the next start.
+const followTime = time.Second
+
 // recordings is who records interviews, and where. The zero value records nothing.
 type recordings struct {
-	store    *store.Store
-	recorder *recording.Recorder
+	store    *store.Store        // nil when there is nothing to watch either
+	recorder *recording.Recorder // nil when nothing is recorded
+	delivery *delivery.Delivery  // what follows them
+	pages    *httpapi.Recordings // nil like store
 }
 
-// startRecordings begins to record what the configuration asks for; the relay is there.
+// startRecordings begins to record what the configuration asks for, and makes the pages that show what was recorded; the
+// relay is there.
 func (s *server) startRecordings(cfg *config.Config) error {
-	c := cfg.Recording
-	if !c.On() {
+	if !cfg.Recording.On() {
+		s.recordings.store = earlier(cfg.Recording.Dir)
+	} else if err := s.startRecorder(cfg); err != nil {
+		return err
+	}
+	if s.recordings.store == nil {
 		return nil
 	}
+	return s.recordings.makePages(cfg.Recording)
+}
+
+// earlier opens a store in which there are recordings already; nil if there is none.
+func earlier(dir string) *store.Store {
+	if info, err := os.Stat(dir); dir == "" || err != nil || !info.IsDir() {
+		return nil
+	}
+	folders, err := store.Open(dir)
+	if err != nil {
+		return nil
+	}
+	if all, _ := folders.List(); len(all) == 0 {
+		_ = folders.Close()
+		return nil
+	}
+	return folders
+}
+
+// makePages makes what recordings are watched and steered with. The store is there, and the recorder if there is to be one.
+func (r *recordings) makePages(c config.Recording) error {
+	secret := []byte(c.LinkSecret)
+	if len(secret) == 0 {
+		var err error
+		if secret, err = httpapi.OpenLinkSecret(c.Dir); err != nil {
+			return fmt.Errorf("the secret of links to recordings can't be kept in %s (recording.link_secret names one instead): %w", absolute(c.Dir), err)
+		}
+	}
+	options := httpapi.RecordingsOptions{Store: r.store, Links: httpapi.NewLinks(secret, c.LinkTTL), URL: c.LinkURL}
+	if r.recorder != nil { // a nil pointer in an interface is not nil
+		options.Recorder = r.recorder
+	}
+	if player, built := web.Player(); built {
+		options.Player = player
+	}
+	r.pages = httpapi.NewRecordings(options)
+	return nil
+}
+
+// watch is what the public listener shows of recordings; nil: nothing.
+func (r *recordings) watch() http.Handler {
+	if r.pages == nil {
+		return nil
+	}
+	return r.pages.Watch()
+}
+
+func (s *server) startRecorder(cfg *config.Config) error {
+	c := cfg.Recording
 	folders, err := store.Open(c.Dir)
 	if err == nil {
 		s.recordings.store = folders
@@ -37,6 +100,13 @@ func (s *server) startRecordings(cfg *config.Config) error {
 	}
 	if err != nil {
 		return fmt.Errorf("recordings can't be kept in %s (recording.dir chooses the folder): %w", absolute(c.Dir), err)
+	}
+	following, err := deliveryOptions(cfg, folders, s.log)
+	if err != nil {
+		return err
+	}
+	if s.recordings.delivery, err = delivery.New(following); err != nil {
+		return err
 	}
 	s.recordings.recorder, err = recording.New(recording.Options{
 		Store:       folders,
@@ -49,7 +119,8 @@ func (s *server) startRecordings(cfg *config.Config) error {
 		Notify: func(room string, status recording.Status) {
 			s.signaling.RecordingStatus(room, recordingStatus(c.Mode, status))
 		},
-		Logger: s.log,
+		OnEvent: s.recordings.delivery.Handle,
+		Logger:  s.log,
 	})
 	if err != nil {
 		return err
@@ -83,15 +154,19 @@ func absolute(dir string) string {
 
 // finish ends all recordings while their members are still there to be told, and before their media end.
 func (r *recordings) finish(ctx context.Context) error {
+	var err error
 	if r.recorder != nil {
-		if err := r.recorder.Close(ctx); err != nil {
-			return err // and the store is still in use
-		}
+		err = r.recorder.Close(ctx)
 	}
-	if r.store != nil {
-		return r.store.Close()
+	if r.delivery != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), followTime)
+		defer cancel()
+		err = errors.Join(err, r.delivery.Close(ctx))
 	}
-	return nil
+	if r.store != nil && err == nil { // else it is still in use
+		err = r.store.Close()
+	}
+	return err
 }
 
 // recorder is a recording.Recorder as the signaling sees it. The two know each other by plain words; what one says to the other is

@@ -160,7 +160,7 @@ func start(cfg *config.Config, log *slog.Logger) (_ *server, err error) {
 	if !cfg.Admin.Public {
 		admin = nil
 	}
-	handler := httpapi.New(s.signaling, &s.health, assets, admin)
+	handler := httpapi.New(s.signaling, &s.health, assets, admin, s.recordings.watch())
 	if s.certs != nil && cfg.Server.PlainHTTP == "redirect" {
 		handler = httpapi.HTTPSOnly(handler)
 	}
@@ -190,7 +190,8 @@ func (s *server) member(id string) (known, outside bool) {
 
 // adminPages makes the operator's pages.
 func (s *server) adminPages(cfg *config.Config) http.Handler {
-	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Front: s.front, Doctor: s.diagnose(cfg), Version: version(), Token: cfg.Admin.Token}
+	options := httpapi.AdminOptions{Health: &s.health, Signaling: s.signaling, Front: s.front, Doctor: s.diagnose(cfg), Version: version(), Token: cfg.Admin.Token,
+		Recordings: s.recordings.pages}
 	if s.engine != nil { // a nil pointer in an interface is not nil
 		options.Relay = s.engine
 	}
@@ -205,6 +206,7 @@ func (s *server) adminPages(cfg *config.Config) http.Handler {
 	}
 	if s.recordings.recorder != nil {
 		options.Recording = s.recordings.recorder
+		options.Delivery = s.recordings.delivery
 	}
 	return httpapi.NewAdmin(options)
 }
@@ -278,7 +280,7 @@ func (s *server) drain(limit time.Duration) {
 // stopLimit is how long close may take.
 func (s *server) stopLimit() time.Duration {
 	if s.recordings.recorder != nil {
-		return stopTime + finishTime
+		return stopTime + finishTime + followTime
 	}
 	return stopTime
 }

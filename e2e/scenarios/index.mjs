@@ -10,11 +10,12 @@ import * as quality from './quality.mjs'
 import * as recording from './recording.mjs'
 import * as screen from './screen.mjs'
 import * as staying from './staying.mjs'
+import * as watching from './watching.mjs'
 import { styleExists } from '../harness/pages.mjs'
 import { externalServer } from '../harness/server.mjs'
 
 export const scenarios = Object.fromEntries(
-  [call, screen, negotiation, codecs, panel, paths, quality, staying, recording, durations].flatMap(Object.values)
+  [call, screen, negotiation, codecs, panel, paths, quality, staying, recording, watching, durations].flatMap(Object.values)
     .filter(scenario => scenario.run).map(scenario => [scenario.name, scenario]))
 
 export const styles = ['stock-hook', 'simple-peer', 'perfect', 'hook']
@@ -90,6 +91,7 @@ const chosen = [
   ['two-recorded', 'stock-hook', 'relay', C, C],
   ['recording-killed', 'stock-hook', 'relay', C, C],
   ['recording-full', 'stock-hook', 'relay', C, C],
+  ['watched', 'stock-hook', 'relay', C, C],
 
   // Both modes in turn, so that what the machine does beside them falls on both.
   ...Array(3).fill([['durations', 'stock-hook', 'p2p', C, C], ['durations', 'stock-hook', 'relay', C, C]]).flat()

@@ -23,6 +23,9 @@ type AdminOptions struct {
 	TCPMedia  TCPStats       // nil when media do not use TCP
 	TURN      TURNStats      // nil without a TURN server
 	Recording RecordingStats // nil where nothing is recorded
+	Delivery  DeliveryStats  // nil likewise
+	// Recordings is nil where nothing is and was recorded.
+	Recordings *Recordings
 	// Doctor tries what clients will do and says what came of it, within doctor.Limit; nil: there is no such page. It is
 	// called once at a time.
 	Doctor  func(ctx context.Context) *doctor.Report
@@ -33,7 +36,7 @@ type AdminOptions struct {
 }
 
 // NewAdmin is the handler of the operator's pages: the debug page at /, /rooms.json, /metrics, /doctor and /doctor.json,
-// /debug/pprof/ and, open to all who reach it, /healthz.
+// /debug/pprof/, the recordings at /recordings and below /api/ and, open to all who reach it, /healthz.
 func NewAdmin(o AdminOptions) http.Handler {
 	page := &debugPage{relay: o.Relay, version: o.Version}
 	metrics := metricsHandler(o)
@@ -52,6 +55,11 @@ func NewAdmin(o AdminOptions) http.Handler {
 	pages.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	pages.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	pages.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	api := http.NotFoundHandler()
+	if o.Recordings != nil {
+		o.Recordings.pages(pages)
+		api = o.Recordings.api()
+	}
 	admit := loopbackNames
 	if o.Token != "" {
 		admit = bearerOf(o.Token)
@@ -64,10 +72,12 @@ func NewAdmin(o AdminOptions) http.Handler {
 		switch {
 		case r.URL.Path == "/healthz":
 			o.Health.ServeHTTP(w, r)
-		case !admit(w, r) || !readOnly(w, r):
+		case !admit(w, r):
 		case fromElsewhere(r):
 			http.Error(w, "this is not for other sites", http.StatusForbidden)
-		default:
+		case strings.HasPrefix(r.URL.Path, "/api/"):
+			api.ServeHTTP(w, r)
+		case readOnly(w, r):
 			h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 			pages.ServeHTTP(w, r)
 		}

@@ -115,7 +115,7 @@ func TestAdminFromElsewhere(t *testing.T) {
 }
 
 func TestAdminOnThePublicListener(t *testing.T) {
-	public := New(http.NotFoundHandler(), &Health{}, built, admin(token, fixed{}))
+	public := New(http.NotFoundHandler(), &Health{}, built, admin(token, fixed{}), nil)
 	if w := ask(public, "http://room.example/admin"); w.Code != 301 || w.Header().Get("Location") != "/admin/" {
 		t.Errorf("%d %q", w.Code, w.Header().Get("Location"))
 	}
@@ -127,14 +127,14 @@ func TestAdminOnThePublicListener(t *testing.T) {
 			t.Errorf("/admin%s: %d", path, w.Code)
 		}
 	}
-	for _, h := range []http.Handler{public, New(http.NotFoundHandler(), &Health{}, built, nil)} {
+	for _, h := range []http.Handler{public, New(http.NotFoundHandler(), &Health{}, built, nil, nil)} {
 		for _, path := range []string{"/metrics", "/rooms.json", "/debug/pprof/", "/adminx"} {
 			if w := ask(h, "http://room.example"+path, "Authorization", "Bearer "+token); w.Code != 404 {
 				t.Errorf("%s: %d", path, w.Code)
 			}
 		}
 	}
-	off := New(http.NotFoundHandler(), &Health{}, built, nil)
+	off := New(http.NotFoundHandler(), &Health{}, built, nil, nil)
 	if w := ask(off, "http://room.example/admin/", "Authorization", "Bearer "+token); w.Code != 404 {
 		t.Errorf("off: %d", w.Code)
 	}

@@ -40,8 +40,8 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // New is the handler of the public listener. Everything below /socket.io goes to sockets as it is: path and headers of
 // that protocol are its own; so does /ice-servers. assets is the built room page, nil when it has not been built. admin is served
-// below /admin/; nil: not at all.
-func New(sockets http.Handler, health *Health, assets fs.FS, admin http.Handler) http.Handler {
+// below /admin/ and watch, which shows recordings to who has a link, below /watch/; nil: not at all.
+func New(sockets http.Handler, health *Health, assets fs.FS, admin, watch http.Handler) http.Handler {
 	page := pageHandler(assets)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -53,6 +53,8 @@ func New(sockets http.Handler, health *Health, assets fs.FS, admin http.Handler)
 			http.Redirect(w, r, "/admin/", http.StatusMovedPermanently)
 		case admin != nil && strings.HasPrefix(r.URL.Path, "/admin/"):
 			http.StripPrefix("/admin", admin).ServeHTTP(w, r)
+		case watch != nil && strings.HasPrefix(r.URL.Path, watchPath):
+			watch.ServeHTTP(w, r)
 		default:
 			if readOnly(w, r) {
 				page.ServeHTTP(w, r)

@@ -18,6 +18,9 @@ import (
 	"skillsage/network/traffic"
 	"skillsage/network/turn"
 	"skillsage/recording"
+	"skillsage/recording/command"
+	"skillsage/recording/delivery"
+	"skillsage/recording/webhook"
 	"skillsage/sfu"
 	"skillsage/signaling"
 	"skillsage/signaling/engineio"
@@ -66,7 +69,7 @@ func TestRoutes(t *testing.T) {
 		{"OPTIONS", "/ice-servers", 200, "socket /ice-servers"},
 		{"GET", "/ice-servers/", 404, ""},
 	} {
-		resp, body := get(t, New(io, &Health{}, built, nil), c.method, c.path)
+		resp, body := get(t, New(io, &Health{}, built, nil, nil), c.method, c.path)
 		if resp.StatusCode != c.status || !strings.Contains(body, c.body) {
 			t.Errorf("%s %s: %d %q", c.method, c.path, resp.StatusCode, body)
 		}
@@ -74,7 +77,7 @@ func TestRoutes(t *testing.T) {
 }
 
 func TestHTTPSOnly(t *testing.T) {
-	h := HTTPSOnly(New(http.NotFoundHandler(), &Health{}, built, nil))
+	h := HTTPSOnly(New(http.NotFoundHandler(), &Health{}, built, nil, nil))
 	for _, c := range []struct {
 		method, url string // https: with TLS
 		status      int
@@ -103,7 +106,7 @@ func TestHTTPSOnly(t *testing.T) {
 }
 
 func TestPageWithoutABuild(t *testing.T) {
-	h := New(http.NotFoundHandler(), &Health{}, nil, nil)
+	h := New(http.NotFoundHandler(), &Health{}, nil, nil, nil)
 	if resp, body := get(t, h, "GET", "/"); resp.StatusCode != 200 || !strings.Contains(body, "make web") {
 		t.Errorf("%d %q", resp.StatusCode, body)
 	}
@@ -113,7 +116,7 @@ func TestPageWithoutABuild(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	h := New(http.NotFoundHandler(), &Health{}, built, nil)
+	h := New(http.NotFoundHandler(), &Health{}, built, nil, nil)
 	resp, _ := get(t, h, "GET", "http://room.example:5000/")
 	for name, want := range map[string]string{
 		"Content-Security-Policy": "connect-src 'self' ws://room.example:5000 wss://room.example:5000;",
@@ -137,7 +140,7 @@ func TestHostileHost(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Host = "a; script-src *"
 	w := httptest.NewRecorder()
-	New(http.NotFoundHandler(), &Health{}, built, nil).ServeHTTP(w, r)
+	New(http.NotFoundHandler(), &Health{}, built, nil, nil).ServeHTTP(w, r)
 	if csp := w.Header().Get("Content-Security-Policy"); strings.Contains(csp, "*") || !strings.Contains(csp, "connect-src 'self';") {
 		t.Errorf("%q", csp)
 	}
@@ -145,7 +148,7 @@ func TestHostileHost(t *testing.T) {
 
 func TestHealthTurnsWhenDraining(t *testing.T) {
 	var health Health
-	h := New(http.NotFoundHandler(), &health, nil, nil)
+	h := New(http.NotFoundHandler(), &health, nil, nil, nil)
 	health.Drain()
 	if resp, body := get(t, h, "GET", "/healthz"); resp.StatusCode != 503 || !strings.Contains(body, `"draining"`) {
 		t.Errorf("%d %q", resp.StatusCode, body)
@@ -215,7 +218,7 @@ func TestMetrics(t *testing.T) {
 	f.totals.Distributions[sfu.ReceivedLoss] = sfu.Histogram{Buckets: [14]uint64{3, 0, 1, 0, 0, 0, 0, 0, 1}, Count: 5, Sum: 0.75}
 	f.totals.Distributions[sfu.SetUp] = sfu.Histogram{Buckets: [14]uint64{0, 0, 0, 0, 0, 2}, Count: 2, Sum: 0.25}
 	f.totals.Connected = map[sfu.Path]int{{Transport: "udp", Local: "host", Remote: "prflx"}: 2, {Transport: "udp", Local: "srflx", Remote: "prflx"}: 1, {Transport: "tcp", Local: "host", Remote: "host"}: 1}
-	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Front: fixedFront(f), Relay: fixedRelay(f), Media: fixedMedia(f), TCPMedia: fixedTCP(f), TURN: fixedTURN(f), Recording: fixedRecording(f)}), "GET", "http://127.0.0.1:9090/metrics")
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling(f), Front: fixedFront(f), Relay: fixedRelay(f), Media: fixedMedia(f), TCPMedia: fixedTCP(f), TURN: fixedTURN(f), Recording: fixedRecording(f), Delivery: fixedDelivery{}}), "GET", "http://127.0.0.1:9090/metrics")
 	for _, want := range []string{
 		"\nskillsage_rooms 2\n", "\nskillsage_joins_total 7\n", "\nskillsage_events_refused_total{code=\"room-full\"} 3\n",
 		"\nskillsage_tcp_connections_pending 13\n", "\nskillsage_tcp_connections_accepted_total 14\n",
@@ -233,6 +236,7 @@ func TestMetrics(t *testing.T) {
 		"\nskillsage_connected_legs{candidate_type=\"host\",transport=\"udp\"} 0\n",
 		"\nskillsage_udp_packets_turn_total 13\n", "\nskillsage_turn_allocations 14\n", "\nskillsage_turn_bytes_sent_total 15\n", "\nskillsage_turn_refused_total{reason=\"quota\"} 16\n",
 		"\nskillsage_recordings 21\n", "\nskillsage_recordings_started_total 22\n", "\nskillsage_recording_sync_seconds_total 1.5\n", "\nskillsage_recording_free_bytes 23\n",
+		"\nskillsage_recordings_waiting 24\n", "\nskillsage_recording_webhooks_queued 25\n", "\nskillsage_recording_program_failures_total 26\n", "\nskillsage_recordings_removed_age_total 27\n",
 		"\nskillsage_ice_tcp_connections 17\n", "\nskillsage_ice_tcp_queued_bytes 18\n", "\nskillsage_ice_tcp_closed_total{reason=\"stalled\"} 19\n",
 		"\nskillsage_ice_tcp_packets_dropped_total{kind=\"video\"} 20\n", "\nskillsage_ice_tcp_packets_dropped_total{kind=\"audio\"} 0\n",
 	} {
@@ -246,6 +250,12 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+type fixedDelivery struct{}
+
+func (fixedDelivery) Stats() delivery.Stats {
+	return delivery.Stats{Waiting: 24, Webhooks: webhook.Stats{Queued: 25}, Command: command.Stats{Failed: 26}, Expired: 27}
+}
+
 // The manual speaks of metrics that exist.
 func TestManualNamesRealMetrics(t *testing.T) {
 	manual, err := os.ReadFile("../../docs/operating.md")
@@ -253,7 +263,7 @@ func TestManualNamesRealMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	tcp := fixedFront{front: front.Stats{Delivered: map[string]uint64{"http": 0}, Closed: map[string]uint64{"gone": 0}}}
-	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Front: tcp, Relay: fixedRelay{}, Media: fixedMedia{}, TCPMedia: fixedTCP{tcp: icetcp.Stats{Closed: map[string]uint64{"gone": 0}}}, TURN: fixedTURN{turn: turn.Stats{Refused: map[string]uint64{"quota": 0}}}, Recording: fixedRecording{}}), "GET", "http://127.0.0.1:9090/metrics")
+	_, body := get(t, NewAdmin(AdminOptions{Health: &Health{}, Signaling: fixedSignaling{}, Front: tcp, Relay: fixedRelay{}, Media: fixedMedia{}, TCPMedia: fixedTCP{tcp: icetcp.Stats{Closed: map[string]uint64{"gone": 0}}}, TURN: fixedTURN{turn: turn.Stats{Refused: map[string]uint64{"quota": 0}}}, Recording: fixedRecording{}, Delivery: fixedDelivery{}}), "GET", "http://127.0.0.1:9090/metrics")
 	exist := make(map[string]bool)
 	for _, line := range strings.Split(body, "\n") {
 		if name, ok := strings.CutPrefix(line, "# TYPE skillsage_"); ok {

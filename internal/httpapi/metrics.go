@@ -63,6 +63,9 @@ func metricsHandler(o AdminOptions) http.Handler {
 	if o.Recording != nil {
 		registry.MustRegister(recordingCollector{o.Recording})
 	}
+	if o.Delivery != nil {
+		registry.MustRegister(deliveryCollector{o.Delivery})
+	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 

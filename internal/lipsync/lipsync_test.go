@@ -161,7 +161,7 @@ func (r result) damaged(p clapper.Pair) bool {
 
 // TestRealTime claps over a line that loses packets, into the server's own port.
 func TestRealTime(t *testing.T) {
-	t.Parallel()
+	t.Parallel() // it waits, while the other one computes
 	clapper.Need(t)
 	loop, err := clapper.New(t.Context(), clapper.Options{})
 	if err != nil {

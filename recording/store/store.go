@@ -189,8 +189,8 @@ func (s *Store) List() ([]*Folder, error) {
 	var all []*Folder
 	var errs error
 	for _, e := range entries {
-		interview, known := unescape(e.Name())
-		if !e.IsDir() || !known && !strings.Contains(e.Name(), longMark) {
+		interview, known, ok := interviewOf(e)
+		if !ok {
 			continue
 		}
 		all, err = s.list(all, e.Name(), interview, known)
@@ -198,6 +198,13 @@ func (s *Store) List() ([]*Folder, error) {
 	}
 	slices.SortStableFunc(all, func(a, b *Folder) int { return cmp.Compare(a.id, b.id) })
 	return all, errs
+}
+
+// interviewOf tells the interview whose folder e is, known being false for one of which the name does not tell it; ok is
+// false for what is no interview's folder.
+func interviewOf(e fs.DirEntry) (interview string, known, ok bool) {
+	interview, known = unescape(e.Name())
+	return interview, known, e.IsDir() && (known || strings.Contains(e.Name(), longMark))
 }
 
 // list appends the recordings in one interview's folder, by id.

@@ -1,0 +1,26 @@
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { List } from './List';
+import { ofLink, ofOperator } from './source';
+import { Watch } from './Watch';
+import '../../app/src/styles/base.css';
+import './styles/watch.css';
+import './styles/panels.css';
+import './styles/list.css';
+
+/** What the page is for stands in its address: a link to one recording, or the operator's list with a recording in the query. */
+function Page() {
+  const link = ofLink(location);
+  if (link) return <Watch source={link} />;
+  const recording = new URLSearchParams(location.search).get('recording');
+  return recording ? <Watch source={ofOperator(recording)} /> : <List />;
+}
+
+const root = document.getElementById('root');
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <Page />
+    </StrictMode>,
+  );
+}
