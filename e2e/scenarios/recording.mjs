@@ -3,14 +3,18 @@
 import assert from 'node:assert/strict'
 import { rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { uploadsOnce } from '../harness/flow.mjs'
 import { keyOf, receiveEachOther, receives } from '../harness/media.mjs'
 import { plays } from '../harness/player.mjs'
 import { claps, decodes, frames, median, near, probe } from '../harness/recordings.mjs'
+import { binary } from '../harness/server.mjs'
 import { heard, said } from '../harness/socketio.mjs'
 import { until } from '../harness/until.mjs'
+
+const run = promisify(execFile)
 
 const modes = ['relay']
 const styles = ['stock-hook']
@@ -89,6 +93,16 @@ export const recorded = {
       near(duration, file.start + file.duration, 0.1, `the duration of ${file.name} in Chromium`)
       assert.ok(width > 0)
       for (const { wanted, from } of positions) near(from, wanted, 0.1, `where Chromium is in ${file.name}`)
+    }
+
+    const composed = path.join(path.dirname(interview.recordings.dir), `${manifest.id}.mp4`)
+    try {
+      const { stderr } = await run(binary, ['compose', recording.folder, '-o', composed, '--size', '320x180'])
+      assert.match(stderr, /^100 %/m)
+      await decodes(composed)
+      near(Number((await probe(composed)).format.duration), manifest.duration, 0.1, 'the duration of all in one file')
+    } finally {
+      rmSync(composed, { force: true })
     }
   }
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,9 @@ func New(opts Options) (*Runner, error) {
 		return nil, errors.New("no program is named")
 	}
 	path, err := exec.LookPath(opts.Args[0])
+	if err == nil {
+		path, err = filepath.Abs(path) // it runs in another folder
+	}
 	if err != nil {
 		return nil, err
 	}

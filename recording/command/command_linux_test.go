@@ -70,6 +70,21 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// A relative path starts where the server does.
+func TestRelativePath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("here", []byte("#!/bin/sh\nexit 0\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r, err := New(Options{Args: []string{"./here"}})
+	if err == nil {
+		err = r.Run(t.Context(), "me", t.TempDir(), nil)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFailure(t *testing.T) {
 	r, _ := shell(t, Options{}, `exit 3`)
 	var exit *exec.ExitError

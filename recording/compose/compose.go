@@ -188,7 +188,7 @@ func encode(ctx context.Context, args []string, total time.Duration, tell func(P
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	follow(out, total, tell)
+	last := follow(out, total, tell)
 	_, _ = io.Copy(io.Discard, out)
 	err = cmd.Wait()
 	if ctx.Err() != nil {
@@ -197,11 +197,14 @@ func encode(ctx context.Context, args []string, total time.Duration, tell func(P
 	if err != nil {
 		return fmt.Errorf("ffmpeg: %w: %s", err, complaint)
 	}
+	if last.Done = total; tell != nil { // its last frames are in no report
+		tell(last)
+	}
 	return nil
 }
 
-// follow reads what ffmpeg -progress writes.
-func follow(r io.Reader, total time.Duration, tell func(Progress)) {
+// follow reads what ffmpeg -progress writes, and returns the last report.
+func follow(r io.Reader, total time.Duration, tell func(Progress)) Progress {
 	now := Progress{Total: total}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -219,4 +222,5 @@ func follow(r io.Reader, total time.Duration, tell func(Progress)) {
 			}
 		}
 	}
+	return now
 }

@@ -11,6 +11,7 @@ import (
 
 	"skillsage/recording"
 	"skillsage/recording/command"
+	"skillsage/recording/durable"
 	"skillsage/recording/manifest"
 	"skillsage/recording/store"
 	"skillsage/recording/upload"
@@ -99,8 +100,12 @@ func (j *job) inFolder(do func(*os.Root) error) error {
 }
 
 func (j *job) load() error {
-	return j.inFolder(func(root *os.Root) (err error) {
-		j.state, err = readState(root)
+	return j.inFolder(func(root *os.Root) error {
+		if err := durable.CleanUp(root, "."); err != nil { // of an earlier process
+			return err
+		}
+		s, err := readState(root)
+		j.state = s
 		return err
 	})
 }

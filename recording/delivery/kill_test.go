@@ -47,7 +47,9 @@ func killed(dir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = os.Stdout.WriteString("ready\n")
+	if _, err := os.Stdout.WriteString("ready\n"); err != nil {
+		return err
+	}
 	select {} // until it is killed
 }
 

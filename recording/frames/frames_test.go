@@ -2,6 +2,8 @@ package frames
 
 import (
 	"bytes"
+	"encoding/binary"
+	"slices"
 	"testing"
 
 	"skillsage/internal/testkit/clip"
@@ -82,5 +84,26 @@ func TestNothingIsTakenBetweenALossAndTheNextKeyFrame(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestSpatialLayersOfVP9AreOnePicture(t *testing.T) {
+	frames := clip.Video(t, "video/VP9", clip.Options{Seconds: 4, Size: "320x180"})
+	base, upper := frames[0].Data, frames[1].Data
+	const predicted, layers, begin, end, structure = 0x40, 0x20, 0x08, 0x04, 0x02
+	a, _ := New("video/VP9", "")
+	list := push(t, a, [][][]byte{{
+		append([]byte{layers | begin | end | structure, 0, 0, 0x30, 320 >> 8, 320 & 0xff, 0, 180, 640 >> 8, 640 & 0xff, 360 >> 8, 360 & 0xff}, base...),
+		append([]byte{predicted | layers | begin | end, 0x03, 0}, upper...),
+	}}, nil)
+	if len(list) != 1 || !list[0].Key || list[0].Width != 640 || list[0].Height != 360 {
+		t.Fatalf("%+v", list)
+	}
+	index := []byte{0xd9} // two frames, sizes of four bytes
+	for _, layer := range [][]byte{base, upper} {
+		index = binary.LittleEndian.AppendUint32(index, uint32(len(layer)))
+	}
+	if want := slices.Concat(base, upper, index, []byte{0xd9}); !bytes.Equal(list[0].data, want) {
+		t.Errorf("%d bytes, not %d", len(list[0].data), len(want))
 	}
 }

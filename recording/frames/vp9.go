@@ -7,13 +7,19 @@ import (
 
 const maxLayers = 8 // spatial layers of a VP9 picture
 
-// vp9 is RFC 9628.
+// vp9 is RFC 9628. The spatial layers of a picture stay together: decoders show the highest
+// of them (that of ffmpeg each of them, one after the other, as pictures of the same time).
 type vp9 struct {
 	data   []byte
 	starts []int // of the layers' frames in data
+	width  int   // of the highest layer, if the packets tell
+	height int
 }
 
-func (v *vp9) begin(bool) { v.data, v.starts = v.data[:0], v.starts[:0] }
+func (v *vp9) begin(bool) {
+	v.data, v.starts = v.data[:0], v.starts[:0]
+	v.width, v.height = 0, 0
+}
 
 func (v *vp9) add(payload []byte) error {
 	var p codecs.VP9Packet // a fresh one each time: it adds to its lists
@@ -31,6 +37,10 @@ func (v *vp9) add(payload []byte) error {
 		return errFrame
 	}
 	v.data = append(v.data, part...)
+	if p.V && p.Y {
+		top := len(p.Width) - 1
+		v.width, v.height = int(p.Width[top]), int(p.Height[top])
+	}
 	return nil
 }
 
@@ -40,7 +50,7 @@ func (v *vp9) finish(f *Frame) error {
 		return err
 	}
 	if f.Key = !h.ShowExistingFrame && !h.NonKeyFrame; f.Key {
-		f.Width, f.Height = int(h.Width()), int(h.Height())
+		f.Width, f.Height = max(int(h.Width()), v.width), max(int(h.Height()), v.height)
 	}
 	v.bundle()
 	f.Data = v.data

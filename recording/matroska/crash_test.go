@@ -154,6 +154,31 @@ func TestARepairMayBeInterrupted(t *testing.T) {
 	}
 }
 
+func TestADamagedFileIsLeftAsItIs(t *testing.T) {
+	content, ends := crashed(t)
+	f := write(t, content)
+	if _, err := Repair(f); err != nil {
+		t.Fatal(err)
+	}
+	finished, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	finished[ends[1]+2] ^= 0xff
+	for name, content := range map[string][]byte{
+		"finished":   finished,
+		"unfinished": slices.Concat(content[:ends[1]], make([]byte, maxTorn+1)),
+	} {
+		f := write(t, content)
+		if _, err := Repair(f); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, _ := os.ReadFile(f.Name()); !bytes.Equal(got, content) {
+			t.Errorf("%s: changed", name)
+		}
+	}
+}
+
 func TestUnfinishedFilesPlay(t *testing.T) {
 	content, ends := crashed(t)
 	f := write(t, content)

@@ -57,6 +57,9 @@ func TestAFullDiskLeavesAFinishedFile(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) || !info.Complete || info.End < 10*time.Second {
 		t.Errorf("%+v, %v", info, err)
 	}
+	if h, err := readHead(f); err != nil || h.cues == 0 {
+		t.Errorf("%+v, %v: no index", h, err)
+	}
 	clip.Decode(t, f.Name())
 	if d := clip.Duration(t, f.Name()); d != info.End {
 		t.Errorf("lasts %v, not %v", d, info.End)

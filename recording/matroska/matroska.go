@@ -42,6 +42,8 @@ var (
 	ErrEmpty = errors.New("the file holds no media")
 	// ErrForeign tells that this package has not written a file.
 	ErrForeign = errors.New("not a file of this package's making")
+	// ErrDamaged tells that a file is broken elsewhere than at its end, as no crash leaves it.
+	ErrDamaged = errors.New("the file is damaged")
 )
 
 // Options of a new file.

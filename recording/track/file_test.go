@@ -279,8 +279,7 @@ func TestThePictureMayChangeItsSize(t *testing.T) {
 }
 
 func TestLossIsAGapInTime(t *testing.T) {
-	const seconds = 60
-	for _, codec := range []string{"video/VP8", "video/H264"} {
+	for codec, seconds := range map[string]int{"video/VP8": 60, "video/H264": 20} {
 		t.Run(codec, func(t *testing.T) {
 			container, _ := Container(codec)
 			pictures, sound := clip.Video(t, codec, clip.Options{Seconds: seconds}), clip.Audio(t, seconds, true)
@@ -289,17 +288,13 @@ func TestLossIsAGapInTime(t *testing.T) {
 			}
 			random := rand.New(rand.NewPCG(3, 4))
 			lossy := func(percent int) func(int, int) bool {
-				lost := map[[2]int]bool{}
-				return func(i, j int) bool {
-					lost[[2]int{i, j}] = random.IntN(100) < percent
-					return lost[[2]int{i, j}]
-				}
+				return func(int, int) bool { return random.IntN(100) < percent }
 			}
 			var asked int
 			path, info := play(t, Options{Container: container}, 0,
 				source{kind: Video, codec: video(codec), frames: pictures, drop: lossy(1)}.steps(),
 				source{kind: Audio, frames: sound, drop: lossy(5)}.steps(),
-				[]step{{seconds * time.Second, func(s *scene) { asked = s.asked }}})
+				[]step{{time.Duration(seconds) * time.Second, func(s *scene) { asked = s.asked }}})
 			n := clip.Decode(t, path)
 			if n < 5*clip.FPS || n == len(pictures) {
 				t.Errorf("%d of %d pictures", n, len(pictures))
@@ -311,9 +306,10 @@ func TestLossIsAGapInTime(t *testing.T) {
 			if len(flashes) < 5 || len(beeps) < seconds/2 {
 				t.Errorf("%d flashes, %d beeps", len(flashes), len(beeps))
 			}
-			checkSync(t, "flash", clip.Flashes(t, path), 0, 50*time.Millisecond)
+			// A flash may be later if its first picture is missing.
+			checkSync(t, "flash", flashes, 0, 2*time.Millisecond+3*time.Second/clip.FPS)
 			checkSync(t, "beep", beeps, 0, 50*time.Millisecond)
-			if (info.End - seconds*time.Second).Abs() > 2*time.Second {
+			if (info.End - time.Duration(seconds)*time.Second).Abs() > 2*time.Second {
 				t.Errorf("until %v", info.End)
 			}
 			checkHoles(t, path)

@@ -23,13 +23,24 @@ func (r cancelled) Read(p []byte) (int, error) {
 	return r.Reader.Read(p)
 }
 
+// movedKey is of a context's function that is called when something has moved.
+type movedKey struct{}
+
+// movedOf is that function; one that does nothing if there is none.
+func movedOf(ctx context.Context) func() {
+	if moved, ok := ctx.Value(movedKey{}).(func()); ok {
+		return moved
+	}
+	return func() {}
+}
+
 // moving is a reader that keeps to the bandwidth and tells when something has moved.
-func (u *Uploader) moving(ctx context.Context, r io.Reader, moved func()) io.Reader {
+func (u *Uploader) moving(ctx context.Context, r io.Reader) io.Reader {
 	limit := u.limit
 	if u.driver.paced {
 		limit = nil
 	}
-	return paced{ctx, r, limit, moved}
+	return paced{ctx, r, limit, movedOf(ctx)}
 }
 
 type paced struct {

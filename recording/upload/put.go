@@ -60,17 +60,17 @@ func (u *Uploader) put(ctx context.Context, bucket *blob.Bucket, root *os.Root, 
 	defer cancel(nil)
 	watch := time.AfterFunc(u.opts.Stall, func() { cancel(errStalled) })
 	defer watch.Stop()
-	moved := func() { watch.Reset(u.opts.Stall) }
+	ctx = context.WithValue(ctx, movedKey{}, func() { watch.Reset(u.opts.Stall) })
 
 	there, err := u.there(ctx, bucket, key, want)
 	if err == nil && there {
 		// From an attempt that was cut short, unless it turns out to be broken.
-		err = u.verify(ctx, bucket, key, want, moved)
+		err = u.verify(ctx, bucket, key, want)
 		there = err == nil
 	}
 	if !there && ctx.Err() == nil {
-		if err = u.send(ctx, bucket, source, key, file.ContentType, want, moved); err == nil {
-			err = u.verify(ctx, bucket, key, want, moved)
+		if err = u.send(ctx, bucket, source, key, file.ContentType, want); err == nil {
+			err = u.verify(ctx, bucket, key, want)
 		}
 	}
 	if err != nil {
@@ -107,7 +107,7 @@ func (u *Uploader) there(ctx context.Context, bucket *blob.Bucket, key string, w
 }
 
 // send writes the file to its key. The object is there as a whole or not at all.
-func (u *Uploader) send(ctx context.Context, bucket *blob.Bucket, file *os.File, key, contentType string, want sums, moved func()) error {
+func (u *Uploader) send(ctx context.Context, bucket *blob.Bucket, file *os.File, key, contentType string, want sums) error {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (u *Uploader) send(ctx context.Context, bucket *blob.Bucket, file *os.File,
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(writer, u.moving(ctx, file, moved)); err != nil {
+	if _, err := io.Copy(writer, u.moving(ctx, file)); err != nil {
 		cancel() // or Close would finish it
 		return errors.Join(err, ignore(writer.Close()))
 	}
@@ -148,7 +148,7 @@ func ignore(error) error { return nil }
 
 // verify makes sure that the object is the file: by its size and MD5 if the provider has worked that out from what it
 // keeps, else by reading it. (Where encryption is the customer's, what looks like an MD5 is none.)
-func (u *Uploader) verify(ctx context.Context, bucket *blob.Bucket, key string, want sums, moved func()) error {
+func (u *Uploader) verify(ctx context.Context, bucket *blob.Bucket, key string, want sums) error {
 	attributes, err := bucket.Attributes(ctx, key)
 	if err != nil {
 		return fmt.Errorf("verifying: %w", err)
@@ -165,7 +165,7 @@ func (u *Uploader) verify(ctx context.Context, bucket *blob.Bucket, key string, 
 	}
 	defer reader.Close()
 	sha := sha256.New()
-	if _, err := io.Copy(sha, u.moving(ctx, reader, moved)); err != nil {
+	if _, err := io.Copy(sha, u.moving(ctx, reader)); err != nil {
 		return fmt.Errorf("reading it back: %w", err)
 	}
 	if hex.EncodeToString(sha.Sum(nil)) != want.sha256 {

@@ -21,8 +21,8 @@ func init() {
 	drivers["s3"] = &driver{open: openS3, paced: true, part: 8 << 20}
 }
 
-// openS3 opens the bucket with a client that keeps to the bandwidth on the line: parts are so large that calls would
-// feel a burst of each.
+// openS3 opens the bucket with a client that keeps to the bandwidth, and sees what moves, on the line: parts are so large that
+// calls would feel a burst of each, and that reading one from the file says little.
 func openS3(ctx context.Context, u *Uploader) (*blob.Bucket, error) {
 	bucket, err := openByURL(ctx, u)
 	if err != nil {
@@ -34,9 +34,7 @@ func openS3(ctx context.Context, u *Uploader) (*blob.Bucket, error) {
 		return nil, errors.New("the bucket has no client of S3")
 	}
 	options := client.Options()
-	if u.limit != nil {
-		options.HTTPClient = pacedClient{options.HTTPClient, u.limit}
-	}
+	options.HTTPClient = pacedClient{options.HTTPClient, u.limit}
 	// It would write to standard error about each object that came in parts; what is read back is verified here.
 	options.DisableLogOutputChecksumValidationSkipped = true
 	query := u.url.Query()
@@ -60,7 +58,7 @@ func encryption(name string) types.ServerSideEncryption {
 // pacedClient holds the bodies of requests and answers to a bandwidth.
 type pacedClient struct {
 	next  s3.HTTPClient
-	limit *rate.Limiter
+	limit *rate.Limiter // nil: no bound
 }
 
 func (c pacedClient) Do(request *http.Request) (*http.Response, error) {
@@ -79,5 +77,5 @@ func (c pacedClient) body(ctx context.Context, body io.ReadCloser) io.ReadCloser
 	return struct {
 		io.Reader
 		io.Closer
-	}{paced{ctx, body, c.limit, func() {}}, body}
+	}{paced{ctx, body, c.limit, movedOf(ctx)}, body}
 }

@@ -28,16 +28,15 @@ type Options struct {
 
 	// Bandwidth bounds what all uploads together take, in bytes per second; 0: no bound. What is read back counts too.
 	Bandwidth int
-	// Stall is how long an upload may stand still until it is given up, beside the time that the bandwidth takes; default 5 minutes.
+	// Stall is how long an upload may stand still until it is given up; default 5 minutes.
 	Stall  time.Duration
 	Logger *slog.Logger // default: slog.Default
 }
 
 // driver is what differs between kinds of buckets.
 type driver struct {
-	// open gives the bucket. It may take over the bandwidth by setting paced.
 	open  func(ctx context.Context, u *Uploader) (*blob.Bucket, error)
-	paced bool // open sees to the bandwidth
+	paced bool // the bucket sees to the bandwidth itself
 	// check looks at the URL alone.
 	check func(*url.URL) error
 	local bool // a folder: an MD5 among a file's attributes is no proof
@@ -92,7 +91,6 @@ func New(opts Options) (*Uploader, error) {
 	up := &Uploader{opts: opts, url: u, driver: d}
 	if opts.Bandwidth > 0 {
 		up.limit = rate.NewLimiter(rate.Limit(opts.Bandwidth), chunk)
-		up.opts.Stall += time.Duration(parallel*d.part/opts.Bandwidth+1) * time.Second
 	}
 	return up, nil
 }

@@ -43,7 +43,7 @@ func main() {
 	flag.DurationVar(&o.window, "window", 10*time.Second, "length of each measurement")
 	flag.DurationVar(&o.warm, "warm", 4*time.Second, "running in before it")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds, the servers taking turns")
-	flag.StringVar(&o.only, "only", "", "measure this alone: floor or relay")
+	flag.StringVar(&o.only, "only", "", "measure this alone: floor, relay or recording")
 	one := flag.Int("row", 0, "measure this row alone: 1, 2 or 3")
 	rate := flag.Float64("rate", 0, "another rate for that row, forwarded packets per second")
 	flag.Parse()
@@ -58,7 +58,12 @@ func main() {
 			rows[0].rate = *rate
 		}
 	}
-	exit(run(o, rows))
+	if o.only != "recording" {
+		exit(run(o, rows))
+	}
+	if o.only == "" && *one == 0 || o.only == "recording" {
+		exit(runRecorded(o))
+	}
 }
 
 func exit(err error) {
@@ -117,7 +122,7 @@ func run(o options, rows []row) error {
 				floors = append(floors, res)
 			}
 			if o.only != "floor" {
-				res, err := measureRelay(o, r)
+				res, err := measureRelay(o, r, "")
 				if err != nil {
 					return fmt.Errorf("relay, %v: %w", r, err)
 				}
@@ -144,10 +149,10 @@ func measureFloor(o options, r row, profile srtp.ProtectionProfile) (result, err
 	return o.measure(p, r, l)
 }
 
-func measureRelay(o options, r row) (result, error) {
+func measureRelay(o options, r row, recordings string) (result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	p, err := startServer(o.cpu(), o.binary)
+	p, err := startServer(o.cpu(), o.binary, recordings)
 	if err != nil {
 		return result{}, err
 	}
@@ -296,6 +301,11 @@ func median(r row, results []result) (value float64, clean bool) {
 	if len(unmarked) > 0 {
 		all, clean = unmarked, true
 	}
-	slices.Sort(all)
-	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2, clean
+	return middle(all), clean
+}
+
+// middle is the median.
+func middle(values []float64) float64 {
+	slices.Sort(values)
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }

@@ -93,8 +93,8 @@ func launch(cpu int, name string, args ...string) (*process, error) {
 	return p, cmd.Start()
 }
 
-// startServer runs skillsage in relay mode on loopback.
-func startServer(cpu int, binary string) (*process, error) {
+// startServer runs skillsage in relay mode on loopback. If recordings is a folder, everything is recorded into it.
+func startServer(cpu int, binary, recordings string) (*process, error) {
 	var ports [2]string
 	for i := range ports {
 		free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -105,8 +105,12 @@ func startServer(cpu int, binary string) (*process, error) {
 		_, ports[i], _ = net.SplitHostPort(free.Addr().String())
 		free.Close()
 	}
-	p, err := launch(cpu, binary, "--server.address", "127.0.0.1", "--server.port", ports[0], "--admin.listen", "127.0.0.1:"+ports[1],
-		"--relay.mode", "relay", "--network.addresses", "127.0.0.1", "--log.level", "warn")
+	args := []string{"--server.address", "127.0.0.1", "--server.port", ports[0], "--admin.listen", "127.0.0.1:" + ports[1],
+		"--relay.mode", "relay", "--network.addresses", "127.0.0.1", "--log.level", "warn"}
+	if recordings != "" {
+		args = append(args, "--recording.mode", "always", "--recording.dir", recordings)
+	}
+	p, err := launch(cpu, binary, args...)
 	if err != nil {
 		return nil, err
 	}

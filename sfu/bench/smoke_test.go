@@ -22,7 +22,7 @@ func TestSmoke(t *testing.T) {
 	o := options{binary: filepath.Join(dir, "skillsage"), self: filepath.Join(dir, "bench"), window: 2 * time.Second, warm: time.Second}
 	r := row{rooms: 2, viewers: 2, rate: 200}
 
-	relay, err := measureRelay(o, r)
+	relay, err := measureRelay(o, r, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +33,12 @@ func TestSmoke(t *testing.T) {
 	if want := r.rooms; relay.relay.uploads != want {
 		t.Errorf("%d uploads are on, want %d: one for each candidate", relay.relay.uploads, want)
 	}
+
+	recorded, err := measureRecorded(o, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkForwarded(t, "recorded", recorded)
 
 	floor, err := measureFloor(o, r, srtp.ProtectionProfileAeadAes256Gcm)
 	if err != nil {

@@ -42,7 +42,7 @@ type Options struct {
 	Width, Height int    // 0: 320x240
 	Color         string // of the picture between flashes, as ffmpeg takes it; empty: a dark violet
 	Tone          int    // of the beep, Hz; 0: 1000
-	Noise         int    // strength of the picture's noise, which makes frames big; 0: 12
+	Noise         int    // strength of the picture's noise, which makes frames big; 0: 12, negative: none
 }
 
 // Loop is one period, which begins with a clap.
@@ -86,6 +86,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// noise is a filter that follows others.
+func (o Options) noise() string {
+	if o.Noise < 0 {
+		return ""
+	}
+	return fmt.Sprintf(",noise=alls=%d:allf=t", o.Noise)
+}
+
 // New encodes a loop.
 func New(ctx context.Context, o Options) (*Loop, error) {
 	o = o.withDefaults()
@@ -97,8 +105,8 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	picture, sound := filepath.Join(dir, "picture.ivf"), filepath.Join(dir, "sound.ogg")
 	flashing := int(Length * FrameRate / time.Second)
 	_, err = run(ctx, "ffmpeg", "-v", "error",
-		"-f", "lavfi", "-i", fmt.Sprintf("color=c=%s:s=%dx%d:r=%d,drawbox=c=white:t=fill:enable='lt(mod(n,%d),%d)',noise=alls=%d:allf=t",
-			o.Color, o.Width, o.Height, FrameRate, FrameRate, flashing, o.Noise),
+		"-f", "lavfi", "-i", fmt.Sprintf("color=c=%s:s=%dx%d:r=%d,drawbox=c=white:t=fill:enable='lt(mod(n,%d),%d)'%s",
+			o.Color, o.Width, o.Height, FrameRate, FrameRate, flashing, o.noise()),
 		"-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='0.5*sin(2*PI*%d*t)*lt(mod(t+%d/48000,1),%g)':s=48000:c=mono", o.Tone, lookahead, Length.Seconds()),
 		"-map", "0:v", "-t", "3", "-c:v", "libvpx", "-b:v", "500k", "-g", fmt.Sprint(FrameRate), "-keyint_min", fmt.Sprint(FrameRate),
 		"-lag-in-frames", "0", "-auto-alt-ref", "0", "-deadline", "realtime", "-cpu-used", "8", "-threads", "1", picture,

@@ -27,8 +27,8 @@ func (f File) Write(ctx context.Context, name string) error {
 		return fmt.Sprintf("lt(mod(t+1000+%.6f,1),%g)", (f.Start - shift).Seconds(), Length.Seconds()-0.001)
 	}
 	if !f.Blind {
-		args = append(args, "-f", "lavfi", "-i", fmt.Sprintf("color=c=%s:s=%dx%d:r=%d:d=%.6f,drawbox=c=white:t=fill:enable='%s',noise=alls=%d:allf=t,setpts=PTS+%.6f/TB",
-			o.Color, o.Width, o.Height, FrameRate, length, phase(f.Shift+f.Late), o.Noise, f.Start.Seconds()))
+		args = append(args, "-f", "lavfi", "-i", fmt.Sprintf("color=c=%s:s=%dx%d:r=%d:d=%.6f,drawbox=c=white:t=fill:enable='%s'%s,setpts=PTS+%.6f/TB",
+			o.Color, o.Width, o.Height, FrameRate, length, phase(f.Shift+f.Late), o.noise(), f.Start.Seconds()))
 	}
 	if !f.Mute {
 		graph := fmt.Sprintf("aevalsrc='0.5*sin(2*PI*%d*t)*%s':s=48000:c=mono:d=%.6f:nb_samples=960", o.Tone, phase(f.Shift), length)
