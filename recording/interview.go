@@ -1,9 +1,11 @@
 package recording
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skillsage/recording/manifest"
@@ -38,7 +40,7 @@ type interview struct {
 	emptySince time.Time  // guarded by mu: when the last one left
 	wish       *wish      // guarded by mu: the last one
 	declined   []*wish    // guarded by mu: ended by a refusal before a recording began, to be put down
-	attested   bool       // guarded by mu: that Everyone has agreed
+	attested   bool       // guarded by mu: that who comes has agreed
 	recordings int        // guarded by mu: begun since somebody came
 	finishing  int        // guarded by mu: sessions that have ended and still write
 	last       string     // guarded by mu: id of the last recording
@@ -63,6 +65,7 @@ type member struct {
 	asked    bool // whether it agrees
 	answer   answer
 	answered time.Time
+	attested bool // that it agrees
 	refused  bool // once: nobody else's word counts for it any more
 }
 
@@ -80,6 +83,8 @@ type wish struct {
 	begun bool      // there is a session
 	since time.Time // when it began to record; zero: not yet
 	end   *ending   // nil: it still holds
+
+	until atomic.Pointer[time.Time] // not guarded; when it ended: what is captured later is not recorded
 }
 
 // ending is why and when a wish ended.
@@ -142,7 +147,7 @@ func (iv *interview) join(id, role string, now time.Time) {
 			iv.wish, iv.attested = nil, false
 		}
 	}
-	m := &member{id: id, role: role, joined: now}
+	m := &member{id: id, role: role, joined: now, attested: iv.attested}
 	iv.members = append(iv.members, m)
 	iv.push(func() { iv.joined(m.id, role, now) })
 }
@@ -237,6 +242,9 @@ func (iv *interview) consent(id string, agreed bool, now time.Time) error {
 	refusal := manifest.Event{Type: manifest.ConsentRefused, Participant: id}
 	if id == Everyone {
 		iv.attested = agreed
+		for _, m := range iv.members {
+			m.attested = agreed
+		}
 		refusal.Participant, refusal.By = "", API
 	} else {
 		m := iv.member(id)
@@ -251,6 +259,9 @@ func (iv *interview) consent(id string, agreed bool, now time.Time) error {
 			return nil
 		}
 		m.answer, m.answered, m.asked, m.refused = given, now, true, m.refused || !agreed
+		if !agreed { // who comes next may be the same person, on a page that was loaded anew
+			iv.attested = false
+		}
 	}
 	if agreed {
 		iv.push(func() {
@@ -274,6 +285,7 @@ func (iv *interview) consent(id string, agreed bool, now time.Time) error {
 func (iv *interview) endWishLocked(e *ending) {
 	if iv.wish != nil && iv.wish.end == nil {
 		iv.wish.end = e
+		iv.wish.until.Store(&e.at)
 		iv.poke()
 	}
 }
@@ -342,28 +354,33 @@ func (iv *interview) statusLocked() Status {
 
 // agreesLocked tells whether a member may be recorded.
 func (iv *interview) agreesLocked(m *member) bool {
-	return iv.recorder.opts.Consent != manifest.ConsentRequired || m.answer == agrees || iv.attested && !m.refused
+	return iv.recorder.opts.Consent != manifest.ConsentRequired || m.answer == agrees || m.attested && !m.refused
 }
 
-// pendingLocked tells whether a member has to be asked, or has been and has not answered: one with media. Other sockets are mostly
-// second ones of people who answer on another, like a chat's; nobody would ever answer there.
+// pendingLocked tells whether a member has to be asked, or has been and has not answered: one with media, or that has shown that it
+// answers. Other sockets are mostly second ones of people who answer on another, like a chat's; nobody would ever answer there.
 func (iv *interview) pendingLocked(m *member) bool {
-	return m.media && m.answer == unanswered && !iv.agreesLocked(m)
+	return (m.media || m.refused) && m.answer == unanswered && !iv.agreesLocked(m)
 }
 
 // hearsLocked tells whether what a socket says may be put down. One that is not asked has, as far as that can be told, the consent of the
-// people in its role.
+// people in its role: there has to be one who agrees, and none who has not answered.
 func (iv *interview) hearsLocked(id string) bool {
 	speaker := iv.member(id)
-	if speaker != nil && (speaker.answer == refuses || speaker.answer == agrees) {
-		return speaker.answer == agrees
+	if speaker != nil && (iv.agreesLocked(speaker) || speaker.media || speaker.refused) {
+		return iv.agreesLocked(speaker)
 	}
+	agreed := iv.recorder.opts.Consent != manifest.ConsentRequired
 	for _, m := range iv.members {
-		if (speaker == nil || speaker.role == m.role) && iv.pendingLocked(m) {
+		if speaker != nil && speaker.role != m.role {
+			continue
+		}
+		if iv.pendingLocked(m) {
 			return false
 		}
+		agreed = agreed || iv.agreesLocked(m)
 	}
-	return true
+	return agreed
 }
 
 // The work of run.
@@ -418,9 +435,9 @@ func (iv *interview) run() {
 			work()
 		}
 		clear(batch)
-		next, done := iv.settle(time.Now())
-		iv.tell()
-		if done {
+		next, idle := iv.settle(time.Now())
+		iv.tell() // before another interview may speak for the room
+		if idle && iv.retire() {
 			return
 		}
 		timer.Reset(max(time.Until(next), time.Millisecond))
@@ -441,8 +458,8 @@ func (iv *interview) tell() {
 	iv.recorder.opts.Notify(iv.room, status)
 }
 
-// settle brings everything to where it should be. It returns when to look again, or that the interview is over.
-func (iv *interview) settle(now time.Time) (next time.Time, done bool) {
+// settle brings everything to where it should be. It returns when to look again, and whether nothing is to be recorded.
+func (iv *interview) settle(now time.Time) (next time.Time, idle bool) {
 	next = now.Add(time.Hour)
 	soon := func(t time.Time) {
 		if t.Before(next) {
@@ -476,7 +493,7 @@ func (iv *interview) settle(now time.Time) (next time.Time, done bool) {
 	if !active {
 		iv.endTap()
 		iv.asked = nil
-		return next, iv.retire()
+		return next, true
 	}
 	if iv.tapping == nil && iv.present > 0 {
 		iv.tap(now)
@@ -573,7 +590,9 @@ func (iv *interview) tap(now time.Time) {
 		return
 	}
 	iv.retap = now.Add(retapAfter)
-	if err := iv.recorder.opts.Relayed(iv.room); err != nil {
+	if err := iv.recorder.opts.Relayed(iv.room); errors.Is(err, ErrNoRoom) {
+		return
+	} else if err != nil {
 		iv.mu.Lock()
 		iv.endWishLocked(&ending{at: now, reason: manifest.Error, detail: "the room's media do not go through this server: " + err.Error()})
 		iv.mu.Unlock()
@@ -622,6 +641,16 @@ func (t *tapping) SourceEnded(s Source) {
 		}
 		t.iv.close(t.iv.tracks[i])
 		t.iv.tracks = slices.Delete(t.iv.tracks, i, i+1)
+	})
+}
+
+// RoomEnded comes when the last member leaves, and where the next one has joined in between and so is in another room of the
+// relay's: then there is always somebody here, and nothing else tells of it.
+func (t *tapping) RoomEnded() {
+	t.iv.post(func() {
+		if t.iv.tapping == t {
+			t.iv.endTap()
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,6 +156,95 @@ func TestConsentThatWasGivenElsewhere(t *testing.T) {
 	}
 	must(t, r.Start("room", API))
 	r.until("the one who had refused is asked", func() bool { return slices.Equal(r.told("room").Pending, []string{"c"}) })
+}
+
+// Who has refused and loads the page anew is another member, of whom nobody has attested anything.
+func TestWhoHasRefusedIsAskedAfterAReload(t *testing.T) {
+	r := newRig(t, Options{Consent: manifest.ConsentRequired, Mode: ModeAlways})
+	r.stage.open("room")
+	r.Join("room", "r", "recruiter")
+	r.Join("room", "c", "candidate")
+	r.stage.publish("room", "r", "video")
+	r.stage.publish("room", "c", "video")
+	r.until("somebody is asked", func() bool { return len(r.told("room").Pending) == 2 })
+	must(t, r.Consent("room", Everyone, true))
+	r.untilState("room", Recording)
+	must(t, r.Consent("room", "c", false))
+	r.untilState("room", Off)
+	r.Leave("room", "c")
+	r.Join("room", "again", "candidate")
+	r.stage.publish("room", "again", "video")
+	r.until("they are asked", func() bool { return slices.Equal(r.told("room").Pending, []string{"again"}) })
+	if s := r.Status("room"); s.State != Waiting {
+		t.Errorf("begun without asking: %+v", s)
+	}
+	must(t, r.Consent("room", Everyone, true)) // the platform has talked to them
+	r.untilState("room", Recording)
+}
+
+// Words are media like others: who has not agreed is not heard, without a camera either.
+func TestWordsWithoutAPicture(t *testing.T) {
+	r := newRig(t, Options{Consent: manifest.ConsentRequired})
+	r.stage.open("room")
+	r.Join("room", "r", "recruiter")
+	r.Join("room", "c", "candidate")
+	r.stage.publish("room", "r", "video")
+	must(t, r.Consent("room", "c", false))
+	must(t, r.Start("room", "r"))
+	r.until("who has refused is asked", func() bool { return slices.Equal(r.told("room").Pending, []string{"c"}) })
+	r.Leave("room", "c")
+	r.untilState("room", Recording)
+	r.Join("room", "quiet", "candidate")
+	r.Join("room", "r's chat", "recruiter")
+	r.Said("room", "quiet", "chat-message", []byte(`"nobody has asked me"`))
+	r.Said("room", "r's chat", "chat-message", []byte(`"asked"`))
+	must(t, r.Consent("room", "quiet", true))
+	r.Said("room", "quiet", "chat-message", []byte(`"agreed"`))
+	must(t, r.Stop("room", "r"))
+	wantSaid(t, r.concluded(r.untilEvent(EventFinished, 1)), `"asked"`, `"agreed"`)
+}
+
+// wantSaid compares what of the chat was put down.
+func wantSaid(t *testing.T, m *manifest.Manifest, want ...string) {
+	t.Helper()
+	var said []string
+	for _, e := range m.Events {
+		if e.Type == manifest.Chat {
+			said = append(said, string(e.Data))
+		}
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("put down is %q, not %q", said, want)
+	}
+}
+
+// The next member may come before the last one has left, and then be in another room of the relay's.
+func TestTheRelaysRoomEndsBeforeThatOfTheSignaling(t *testing.T) {
+	var gone atomic.Bool
+	r := newRig(t, Options{Mode: ModeAlways, Consent: manifest.ConsentRequired, Relayed: func(string) error {
+		if gone.Load() {
+			return ErrNoRoom
+		}
+		return nil
+	}})
+	r.stage.open("room")
+	r.Join("room", "c", "candidate")
+	r.stage.publish("room", "c", "video")
+	r.until("the first one is asked", func() bool { return slices.Equal(r.told("room").Pending, []string{"c"}) })
+	must(t, r.Consent("room", "c", true))
+	first := r.untilState("room", Recording)
+	gone.Store(true)
+	r.stage.end("room")
+	time.Sleep(2 * retapAfter) // in vain
+	gone.Store(false)
+	r.stage.open("room")
+	r.Join("room", "next", "candidate")
+	r.Leave("room", "c")
+	r.stage.publish("room", "next", "video")
+	r.until("the next one is asked", func() bool { return slices.Equal(r.told("room").Pending, []string{"next"}) })
+	if s := r.Status("room"); s.State != Recording || s.Recording != first.Recording {
+		t.Errorf("the recording has become %+v", s)
+	}
 }
 
 func TestAReloadIsNotTheEnd(t *testing.T) {

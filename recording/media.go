@@ -12,10 +12,11 @@ type Media interface {
 	Tap(room string, t Tapper) (stop func(), err error)
 }
 
-// Tapper is told of sources, as sfu.Tapper is.
+// Tapper is told of sources, as sfu.RoomTapper is.
 type Tapper interface {
 	SourceStarted(Source)
 	SourceEnded(Source)
+	RoomEnded()
 }
 
 // Source is one track that a member publishes, as sfu.TapSource is.
@@ -41,3 +42,4 @@ type engineTapper struct{ to Tapper }
 
 func (t engineTapper) SourceStarted(s *sfu.TapSource) { t.to.SourceStarted(s) }
 func (t engineTapper) SourceEnded(s *sfu.TapSource)   { t.to.SourceEnded(s) }
+func (t engineTapper) RoomEnded()                     { t.to.RoomEnded() }

@@ -83,7 +83,7 @@ func (r *reader) read() error {
 		if packet && event.Captured.Before(r.from) {
 			continue
 		}
-		if until := s.until.Load(); packet && until != nil && event.Captured.After(*until) {
+		if until := s.wish.until.Load(); packet && until != nil && event.Captured.After(*until) {
 			return nil
 		}
 		if packet && !began || event.Kind == media.TapCodec {

@@ -7,6 +7,7 @@ package recording
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -41,7 +42,8 @@ type Options struct {
 	// Linger is how long a recording goes on when the last member has left, so that a page that is loaded anew finds it; default
 	// 10 s. It is not part of the recording's duration if nobody comes back.
 	Linger time.Duration
-	// Relayed has the relay carry the media of a room; nil: it does anyway. It must not block.
+	// Relayed has the relay carry the media of a room; nil: it does anyway. An error means that it can't, but for ErrNoRoom: there is
+	// no such room at this moment. It must not block.
 	Relayed func(room string) error
 	// Notify tells what has become of a room's recording, one call at a time for each room, in order. It must not block, and may call
 	// the Recorder.
@@ -88,11 +90,15 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// ErrNoRoom is what Options.Relayed says of a room that its last member is leaving, of which the Recorder is about to hear.
+var ErrNoRoom = errors.New("no such room")
+
 // API stands for a member's id where the operator's side asks for something: that is always allowed.
 const API = "api"
 
 // Everyone stands for a member's id in Consent: all who are there and who come later, of whom the operator's side
-// attests that they have been asked elsewhere. Who has refused here stays with that.
+// attests that they have been asked elsewhere. Who has refused here stays with that, and who comes after a refusal, perhaps the
+// same person again, is asked, unless it is attested once more.
 const Everyone = "*"
 
 // Recorder records interviews. Its methods may be called concurrently. Those that the signaling calls never block: they

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"skillsage/recording/manifest"
@@ -47,9 +46,8 @@ type session struct {
 	id      string    // set by ready
 	root    *os.Root  // of its folder; set by ready
 
-	group    sync.WaitGroup            // of what writes media
-	stopping chan struct{}             // closed by finish
-	until    atomic.Pointer[time.Time] // what is captured later is not recorded; nil: all is
+	group    sync.WaitGroup // of what writes media
+	stopping chan struct{}  // closed by finish
 
 	fileMu sync.Mutex
 	files  map[string]int // guarded by fileMu: how many were made, by the base of their names; "": all
@@ -426,7 +424,6 @@ func (s *session) fileFailed(name string, err error) {
 // finish ends the recording. The interview forgets it, except that finishing counts it until all is on disk.
 func (s *session) finish() {
 	iv, end := s.iv, s.wish.end // which does not change any more
-	s.until.Store(&end.at)
 	close(s.stopping)
 	for _, t := range iv.tracks {
 		t.sink, t.reader, t.unusable = nil, nil, false

@@ -2,6 +2,7 @@ package recording
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -45,6 +46,20 @@ func (s *stage) open(room string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rooms[room] = true
+}
+
+// end ends a room as the relay knows it; opened again it is another one.
+func (s *stage) end(room string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.rooms, room)
+	s.sources = slices.DeleteFunc(s.sources, func(source *stageSource) bool { return source.room == room })
+	for _, tap := range s.tappers {
+		if tap.room == room {
+			tap.room = ""
+			tap.to.RoomEnded()
+		}
+	}
 }
 
 func (s *stage) publish(room, member, kind string) *stageSource {

@@ -195,6 +195,7 @@ func (r *room) end() {
 	for id := range r.members {
 		r.leave(id)
 	}
+	r.endTaps()
 }
 
 // leg returns the leg of that key, made if need be; nil if a member is missing

@@ -31,6 +31,13 @@ type Tapper interface {
 	SourceEnded(*TapSource)
 }
 
+// RoomTapper is a Tapper that is told of the end of the room as well, like of the sources. A room of the same
+// id may be there already by then: it is another one, and tapped anew.
+type RoomTapper interface {
+	Tapper
+	RoomEnded()
+}
+
 // TapSource is one track that a member publishes: a voice, a camera, a screen or its
 // sound, whichever connections it comes by. A camera that was opened again is another one.
 // Immutable, and safe for concurrent use.
@@ -134,6 +141,15 @@ func (r *room) detach(t *tapping) {
 	}
 	for _, m := range r.members {
 		clear(m.shown)
+	}
+}
+
+// endTaps tells the tappers that nothing more will come.
+func (r *room) endTaps() {
+	for _, t := range r.tappers {
+		if to, wants := t.to.(RoomTapper); wants && !t.stopped.Load() {
+			to.RoomEnded()
+		}
 	}
 }
 

@@ -341,6 +341,48 @@ type tapperFunc func(*TapSource)
 func (f tapperFunc) SourceStarted(s *TapSource) { f(s) }
 func (f tapperFunc) SourceEnded(*TapSource)     {}
 
+// endTapper is called when the room ends.
+type endTapper struct {
+	tapperFunc
+	ended func()
+}
+
+func (e endTapper) RoomEnded() { e.ended() }
+
+// TestTapsHearOfTheEndOfTheRoom: once, after its sources, and not when they were stopped.
+func TestTapsHearOfTheEndOfTheRoom(t *testing.T) {
+	t.Parallel()
+	e, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close(context.Background()) })
+	ended := make(chan string, 4)
+	tap := func(name string) func() {
+		stop, err := e.Tap("room", endTapper{func(*TapSource) {}, func() { ended <- name }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stop
+	}
+	e.Join("room", "first", "recruiter")
+	tap("kept")
+	tap("stopped")()
+	// The next room is there before the first one has ended.
+	e.Leave("room", "first")
+	e.Join("room", "second", "recruiter")
+	tap("next")
+	if got := <-ended; got != "kept" {
+		t.Errorf("%q heard of the end", got)
+	}
+	if err := e.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-ended; got != "next" || len(ended) > 0 {
+		t.Errorf("%q heard of the end, and %d more", got, len(ended))
+	}
+}
+
 // TestTapsFollowSources: a camera that is opened again, a share, a member and a room
 // that end.
 func TestTapsFollowSources(t *testing.T) {

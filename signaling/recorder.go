@@ -111,26 +111,26 @@ func (s *Server) RecordingStatus(room string, status RecordingStatus) {
 	r.deliverLocked()
 }
 
-var (
-	errNoRoom  = errors.New("nobody is in this room")
-	errNoRelay = errors.New("this server has no relay")
-)
+// ErrNoRoom tells that the last member of a room has left, or nobody has come.
+var ErrNoRoom = errors.New("nobody is in this room")
+
+var errNoRelay = errors.New("this server has no relay")
 
 // Relayed has the relay carry the media of a room from now on, whatever its mode was: only those can be recorded. Calls
-// that go from browser to browser are built anew, as by State with "rehome". It never blocks and may be called from any
-// goroutine.
+// that go from browser to browser are built anew, as by State with "rehome". The error may be ErrNoRoom. It never blocks and
+// may be called from any goroutine.
 func (s *Server) Relayed(room string) error {
 	if s.relay == nil {
 		return errNoRelay
 	}
 	r := s.rooms.find(room)
 	if r == nil {
-		return errNoRoom
+		return ErrNoRoom
 	}
 	r.mu.Lock()
 	if r.gone {
 		r.mu.Unlock()
-		return errNoRoom
+		return ErrNoRoom
 	}
 	r.recorded = true
 	if r.mode != ModeRelay {

@@ -115,7 +115,7 @@ func (s *server) startRecorder(cfg *config.Config) error {
 		Consent:     manifest.ConsentPolicy(c.Consent),
 		MinFree:     uint64(c.MinFree),
 		MaxDuration: c.MaxDuration,
-		Relayed:     s.signaling.Relayed,
+		Relayed:     s.relayed,
 		Notify: func(room string, status recording.Status) {
 			s.signaling.RecordingStatus(room, recordingStatus(c.Mode, status))
 		},
@@ -133,6 +133,15 @@ func (s *server) startRecorder(cfg *config.Config) error {
 	}
 	s.signaling.SetRecorder(recorder{s.recordings.recorder, c.Mode}, told)
 	return nil
+}
+
+// relayed has a room relayed, in the recorder's words.
+func (s *server) relayed(room string) error {
+	err := s.signaling.Relayed(room)
+	if errors.Is(err, signaling.ErrNoRoom) {
+		return recording.ErrNoRoom
+	}
+	return err
 }
 
 // writable tries whether files can be made in a folder.

@@ -210,7 +210,7 @@ func TestVirtualTime(t *testing.T) {
 	var r result
 	dir, began := t.TempDir(), time.Now()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(began.Sub(time.Now())) // a bubble begins in the year 2000; the relay knows no time before its own beginning
+		time.Sleep(time.Until(began)) // a bubble begins in the year 2000; the relay knows no time before its own beginning
 		router, err := vnet.NewRouter(&vnet.RouterConfig{
 			CIDR: "10.0.0.0/24", MinDelay: 20 * time.Millisecond, LoggerFactory: quiet{},
 		})
