@@ -2,6 +2,7 @@ package recording
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -142,6 +143,57 @@ func TestTooManyParticipants(t *testing.T) {
 		t.Errorf("%d participants", len(m.Participants))
 	}
 }
+
+// Who begins screen after screen, or changes codecs back and forth, leaves the others their files.
+func TestNobodyTakesTheFilesOfAll(t *testing.T) {
+	r := newRig(t, Options{})
+	iv := newInterview(r.Recorder, "room")
+	s := newSession(iv, &wish{}, time.Now())
+	for _, id := range []string{"many", "other"} {
+		s.joined(id, "candidate", s.zero)
+	}
+	of := func(member, stream string) *sink {
+		return s.sinkFor(&roomTrack{source: screenSource{&stageSource{member: member, kind: "video"}, stream}}, "candidate")
+	}
+	for n := range maxFiles {
+		if k := of("many", fmt.Sprint(n)); (k != nil) != (n < maxFilesOfOne) {
+			t.Fatalf("number %d: %v", n, k)
+		}
+	}
+	if of("other", "0") == nil {
+		t.Error("nothing is left for the other")
+	}
+
+	folder, err := r.store.Create("room", s.zero)
+	must(t, err)
+	s.root, err = folder.Root()
+	must(t, err)
+	defer s.root.Close()
+	create := func(k *sink) error {
+		o, err := s.create(k, "webm")
+		if err == nil {
+			o.finish()
+		}
+		return err
+	}
+	for n := range maxFilesOfOne + 1 {
+		if err := create(of("many", "0")); errors.Is(err, errTooManyFiles) != (n == maxFilesOfOne) {
+			t.Fatalf("file %d: %v", n, err)
+		}
+	}
+	if fatal(errTooManyFiles) {
+		t.Error("and all end")
+	}
+	must(t, create(of("other", "0")))
+}
+
+type screenSource struct {
+	*stageSource
+	stream string
+}
+
+func (s screenSource) Screen() bool   { return true }
+func (s screenSource) Stream() string { return s.stream }
 
 func TestARecordingHasAnEnd(t *testing.T) {
 	r := recorded(t, Options{MaxDuration: 300 * time.Millisecond})

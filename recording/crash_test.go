@@ -102,7 +102,7 @@ func recordUntilKilled(t *testing.T, dir string) {
 func TestOrphansOfEveryKind(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "recordings")
 	r := newRigAt(t, dir, Options{})
-	for _, room := range []string{"whole", "torn", "merged", "living", "broken"} {
+	for _, room := range []string{"whole", "torn", "merged", "living", "broken", "lost", "new"} {
 		r.stage.open(room)
 		r.Join(room, "r", "recruiter")
 		must(t, r.Start(room, "r"))
@@ -143,6 +143,11 @@ func TestOrphansOfEveryKind(t *testing.T) {
 		case "broken":
 			write(manifest.Name, "{")
 			write(manifest.EventsName, "")
+		case "lost": // by whatever was done to it
+			write("candidate-1.webm", "media")
+			must(t, root.Remove(manifest.Name))
+		case "new": // it died just after the folder was made
+			must(t, root.Remove(manifest.Name))
 		}
 	}
 
@@ -161,7 +166,9 @@ func TestOrphansOfEveryKind(t *testing.T) {
 		m := again.concluded(e)
 		switch m.Interview {
 		case "whole":
-			if len(m.Files) != 1 || m.Files[0].Name != "recruiter-1.webm" || m.Files[0].Complete || m.Duration != 7.5 {
+			if len(m.Files) != 1 || m.Duration != 7.5 {
+				t.Errorf("the manifest is %+v", m)
+			} else if f := m.Files[0]; f.Name != "recruiter-1.webm" || f.Container != "webm" || f.Size != 80_000 || f.Complete {
 				t.Errorf("the manifest is %+v", m)
 			}
 			wantTypes(t, m, manifest.RecordingStarted, manifest.Chat, manifest.RecordingStopped)
@@ -172,9 +179,12 @@ func TestOrphansOfEveryKind(t *testing.T) {
 		}
 	}
 	for _, f := range folders {
+		if _, err := os.Stat(f.Path()); os.IsNotExist(err) != (f.Interview() == "new") {
+			t.Errorf("%s: %v", f.Interview(), err)
+		}
 		unfinished, err := f.Unfinished()
 		must(t, err)
-		if left := f.Interview() == "living" || f.Interview() == "broken"; left != unfinished {
+		if left := f.Interview() == "living" || f.Interview() == "broken" || f.Interview() == "lost" || f.Interview() == "new"; left != unfinished {
 			t.Errorf("%s is unfinished: %v", f.Interview(), unfinished)
 		}
 	}

@@ -3,6 +3,7 @@ package recording
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -54,6 +55,9 @@ func (r *Recorder) finishOrphan(ctx context.Context, folder *store.Folder) error
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		// It died before the first manifest was there, and so before any media were.
+		if names, err := mediaFiles(root); err != nil || len(names) > 0 {
+			return errors.Join(err, fmt.Errorf("%s is missing beside %d media files; they are left as they are", manifest.Name, len(names)))
+		}
 		release()
 		return folder.Remove()
 	case err != nil:
@@ -119,7 +123,6 @@ func (r *Recorder) recover(ctx context.Context, root *os.Root, m *manifest.Manif
 			continue
 		case err != nil:
 			r.log.Error("file of a recording can't be repaired", "recording", m.ID, "file", name, "error", err)
-			continue
 		}
 		f.Participant, f.Kind = m.Files[i].Participant, m.Files[i].Kind
 		m.Files[i] = f
@@ -141,20 +144,28 @@ func kindOf(name string) manifest.Kind {
 	return manifest.Camera
 }
 
-// recoverFile repairs a file, and describes it.
+// recoverFile repairs a file, and describes it, also one that can't be repaired.
 func (r *Recorder) recoverFile(ctx context.Context, root *os.Root, name string) (manifest.File, error) {
+	entry := manifest.File{Name: name, Container: containerOf(name)}
 	f, err := root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
-		return manifest.File{}, err
+		return entry, err
 	}
 	defer f.Close()
 	info, err := matroska.Repair(f)
-	if err != nil {
-		return manifest.File{}, err
+	if err == nil {
+		entry = describe(name, info)
+		entry.SHA256 = checksum(ctx, f)
+		return entry, nil
 	}
-	entry := describe(name, info)
-	entry.SHA256 = checksum(ctx, f)
-	return entry, nil
+	if info, err := matroska.Inspect(f); err == nil { // what plays of it
+		entry = describe(name, info)
+		entry.Complete = false
+	}
+	if stat, err := f.Stat(); err == nil {
+		entry.Size = stat.Size()
+	}
+	return entry, err
 }
 
 // mediaFiles lists the media files of a recording.
