@@ -38,7 +38,7 @@ type AdminOptions struct {
 // NewAdmin is the handler of the operator's pages: the debug page at /, /rooms.json, /metrics, /doctor and /doctor.json,
 // /debug/pprof/, the recordings at /recordings and below /api/ and, open to all who reach it, /healthz.
 func NewAdmin(o AdminOptions) http.Handler {
-	page := &debugPage{relay: o.Relay, version: o.Version}
+	page := &debugPage{relay: o.Relay, recordings: o.Recordings != nil, version: o.Version}
 	metrics := metricsHandler(o)
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", page.html)

@@ -24,8 +24,9 @@ const (
 
 // debugPage shows what the relay does at this moment.
 type debugPage struct {
-	relay   RelayStats // nil without a media relay
-	version string
+	relay      RelayStats // nil without a media relay
+	recordings bool       // there is a page of recordings
+	version    string
 
 	mu    sync.Mutex // held while rooms are asked
 	last  []sfu.RoomStats
@@ -80,6 +81,7 @@ type debugView struct {
 	Time       string
 	Refresh    int // s; 0: not by itself
 	Relay      bool
+	Recordings bool
 	Stats      sfu.Stats
 	Goroutines int
 	Connected  int
@@ -99,7 +101,7 @@ func (p *debugPage) html(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	view := debugView{Version: p.version, Time: time.Now().UTC().Format("15:04:05 UTC"), Goroutines: runtime.NumGoroutine(), Relay: p.relay != nil, Only: r.URL.Query().Get("room")}
+	view := debugView{Version: p.version, Time: time.Now().UTC().Format("15:04:05 UTC"), Goroutines: runtime.NumGoroutine(), Relay: p.relay != nil, Recordings: p.recordings, Only: r.URL.Query().Get("room")}
 	if n, err := strconv.Atoi(r.URL.Query().Get("refresh")); err == nil && n >= 1 && n <= 3600 {
 		view.Refresh = n
 	}

@@ -189,9 +189,11 @@ func (s *Recordings) describe(r *http.Request, folder *store.Folder) (*listed, e
 	case r.Context().Err() != nil:
 		return nil, err
 	case errors.Is(err, errNoRecording):
-		if _, err := folder.Root(); err != nil {
+		root, err := folder.Root()
+		if err != nil {
 			return nil, nil
 		}
+		_ = root.Close()
 		one.Error = "there is no " + manifest.Name
 	case err != nil:
 		one.Error = err.Error()

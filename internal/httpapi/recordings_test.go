@@ -455,6 +455,9 @@ func TestTheAPIAsksForTheToken(t *testing.T) {
 	if csp := page.Header().Get("Content-Security-Policy"); page.Code != 200 || !strings.Contains(page.Body.String(), "player") || !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "media-src 'self'") {
 		t.Errorf("%d %v %s", page.Code, page.Header(), page.Body)
 	}
+	if w := h.do("GET", "/", ""); !strings.Contains(w.Body.String(), `<a href="recordings">`) {
+		t.Errorf("no way from the debug page to the recordings: %s", w.Body)
+	}
 	h.o.Player = nil
 	if w := h.do("GET", "/recordings", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "make web") {
 		t.Errorf("without a build: %d %s", w.Code, w.Body)

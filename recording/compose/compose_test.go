@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"skillsage/internal/testkit/clapper"
 	"skillsage/recording/manifest"
 )
@@ -93,6 +95,10 @@ func TestMain(m *testing.M) {
 	common = dir
 	code := m.Run()
 	os.RemoveAll(dir)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	os.Exit(code)
 }
 

@@ -45,6 +45,10 @@ type cue struct {
 	cluster int64 // offset in the file
 }
 
+// maxPicture bounds in ms for how long the last picture is thought to be shown, so that a file does not end later than what was filmed where the
+// pictures before had become rare.
+const maxPicture = 100
+
 func newIndex(h *head) *index {
 	x := &index{spacing: cueSpacing, end: headSize}
 	for _, entry := range h.tracks {
@@ -59,7 +63,7 @@ func (x *index) track(entry *trackEntry) { x.tracks[entry.TrackNumber].codec = e
 // there how long that lasts.
 func (x *index) frame(number int, at int64, data []byte) {
 	t := &x.tracks[number]
-	length := at - t.last // of a picture: as long as the one before
+	length := min(at-t.last, maxPicture) // of a picture: as long as the one before
 	if t.codec == Opus {
 		length = int64((frames.OpusDuration(data) + time.Millisecond - 1) / time.Millisecond)
 	}
@@ -72,7 +76,7 @@ func (x *index) frame(number int, at int64, data []byte) {
 	t.frames++
 	t.first = min(t.first, at)
 	if at >= t.last {
-		t.last, t.length = at, min(max(length, 0), 1000)
+		t.last, t.length = at, max(length, 0)
 	}
 }
 

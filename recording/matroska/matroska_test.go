@@ -92,3 +92,23 @@ func TestDatesAreKept(t *testing.T) {
 		}
 	}
 }
+
+// TestLastPicture: nobody knows for how long the last picture was to be seen; where pictures are rare, the file still ends
+// soon after it.
+func TestLastPicture(t *testing.T) {
+	for _, c := range []struct{ apart, end time.Duration }{
+		{40 * time.Millisecond, 440 * time.Millisecond},
+		{500 * time.Millisecond, 5100 * time.Millisecond},
+	} {
+		_, w := create(t, Options{DocType: WebM})
+		number := must[int](t)(w.AddTrack(Track{Codec: VP8, Width: 640, Height: 480}))
+		for n := range time.Duration(11) {
+			if err := w.WriteFrame(number, n*c.apart, n == 0, []byte{1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if info := must[Info](t)(w.Finish()); info.End != c.end {
+			t.Errorf("with a picture each %v it ends at %v, not %v", c.apart, info.End, c.end)
+		}
+	}
+}

@@ -135,11 +135,12 @@ function Row({ recording, onShare, onDelete }: { recording: Listed; onShare: () 
   const running = state === 'recording';
   const roles = [...new Set(participants.map(({ role }) => role))].filter(Boolean).join(', ');
   const name = nameOf(recording);
+  const page = `?recording=${encodeURIComponent(id)}`;
   return (
     <li>
       <div className="recording-text">
         <h2 className="recording-name">
-          <a href={`?recording=${encodeURIComponent(id)}`}>{name}</a>
+          {error ? name : <a href={page}>{name}</a>}
         </h2>
         <p className="recording-facts">
           {started && <time dateTime={started}>{when(started)}</time>}
@@ -159,12 +160,16 @@ function Row({ recording, onShare, onDelete }: { recording: Listed; onShare: () 
         ) : null}
       </span>
       <div className="recording-actions">
-        <a className="button small" href={`?recording=${encodeURIComponent(id)}`}>
-          Watch<span className="visually-hidden"> {name}</span>
-        </a>
-        <button type="button" className="round small" aria-label={`Link to ${name}`} title="Link for others" onClick={onShare}>
-          <Icon name="link" />
-        </button>
+        {!error && (
+          <>
+            <a className="button small" href={page}>
+              Watch<span className="visually-hidden"> {name}</span>
+            </a>
+            <button type="button" className="round small" aria-label={`Link to ${name}`} title="Link for others" onClick={onShare}>
+              <Icon name="link" />
+            </button>
+          </>
+        )}
         <button type="button" className="round small" aria-label={`Delete ${name}`} title="Delete" disabled={running} onClick={onDelete}>
           <Icon name="bin" />
         </button>

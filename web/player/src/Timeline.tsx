@@ -3,6 +3,8 @@ import type { Player } from './player';
 import { endOf, type Story } from './story';
 import { clock, spoken } from './time';
 
+const MANY = 6; // people whose lanes take no more than their share of the page
+
 /** The whole interview from left to right: who was there, what was shared, what happened, and where we are. */
 export function Timeline({ story, player, time }: { story: Story; player: Player; time: number }) {
   const { duration } = story;
@@ -26,7 +28,7 @@ export function Timeline({ story, player, time }: { story: Story; player: Player
   };
 
   return (
-    <div className="timeline" ref={box}>
+    <div className={story.people.length > MANY ? 'timeline many' : 'timeline'} ref={box}>
       <div className="names" aria-hidden="true">
         <span className="name-scrubber" />
         {story.people.map(({ key, name }) => (

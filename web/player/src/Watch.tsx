@@ -29,9 +29,7 @@ export function Watch({ source }: { source: Source }) {
     return () => {
       over = true;
     };
-    // The source is made anew with each render, from an address that stays.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [source.manifest, attempt]);
+  }, [source, attempt]);
 
   useEffect(() => {
     if (!running) return;

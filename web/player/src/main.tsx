@@ -8,19 +8,15 @@ import './styles/watch.css';
 import './styles/panels.css';
 import './styles/list.css';
 
-/** What the page is for stands in its address: a link to one recording, or the operator's list with a recording in the query. */
-function Page() {
-  const link = ofLink(location);
-  if (link) return <Watch source={link} />;
-  const recording = new URLSearchParams(location.search).get('recording');
-  return recording ? <Watch source={ofOperator(recording)} /> : <List />;
-}
+// What the page is for stands in its address: a link to one recording, or the operator's list with a recording in the query.
+const recording = new URLSearchParams(location.search).get('recording');
+const source = ofLink(location) ?? (recording ? ofOperator(recording) : null);
 
 const root = document.getElementById('root');
 if (root) {
   createRoot(root).render(
     <StrictMode>
-      <Page />
+      {source ? <Watch source={source} /> : <List />}
     </StrictMode>,
   );
 }
