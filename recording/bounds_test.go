@@ -233,3 +233,26 @@ func TestLittleSpaceLeft(t *testing.T) {
 		t.Errorf("made are %v, %v", folders, err)
 	}
 }
+
+// Where all interviews are to be recorded nobody asks for it, and so nobody would notice.
+func TestLittleSpaceLeftForAll(t *testing.T) {
+	r := newRig(t, Options{Mode: ModeAlways, MinFree: 1 << 62})
+	r.stage.open("room")
+	r.Join("room", "c", "candidate")
+	r.stage.publish("room", "c", "video")
+	if s := r.untilState("room", Failed); s.Reason != manifest.Disk {
+		t.Errorf("told %+v", s)
+	}
+	if e := r.untilEvent(EventFailed, 1); e.Interview != "room" || e.Recording != "" || e.Folder != nil || e.Reason != manifest.Disk {
+		t.Errorf("the event is %+v", e)
+	}
+	r.Join("room", "r", "recruiter")
+	r.until("all is done", func() bool { return len(r.interview("room").wake) == 0 })
+	r.close()
+	if s := r.Stats(); s.Failed != 1 || s.Started != 0 {
+		t.Errorf("counted %+v", s)
+	}
+	if folders, err := r.store.List(); err != nil || len(folders) != 0 {
+		t.Errorf("made are %v, %v", folders, err)
+	}
+}
