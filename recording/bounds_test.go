@@ -16,7 +16,12 @@ import (
 // recorded is a rig with one room that is being recorded.
 func recorded(t *testing.T, opts Options) *rig {
 	t.Helper()
-	r := newRig(t, opts)
+	return recordedAt(t, filepath.Join(t.TempDir(), "recordings"), opts)
+}
+
+func recordedAt(t *testing.T, dir string, opts Options) *rig {
+	t.Helper()
+	r := newRigAt(t, dir, opts)
 	r.stage.open("room")
 	r.Join("room", "r", "recruiter")
 	must(t, r.Start("room", "r"))

@@ -189,3 +189,31 @@ func TestOrphansOfEveryKind(t *testing.T) {
 		}
 	}
 }
+
+// A server may start while another one still ends, and then does not come to its end.
+func TestOrphanOfAProcessThatDiesLater(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "recordings")
+	r := recordedAt(t, dir, Options{})
+	r.close()
+	folders, err := r.store.List()
+	must(t, err)
+	root, err := folders[0].Root()
+	must(t, err)
+	defer root.Close()
+	m, err := manifest.Read(root)
+	must(t, err)
+	m.Events, m.State, m.Finished, m.Reason = nil, manifest.Recording, nil, ""
+	must(t, manifest.Write(root, m))
+	must(t, root.WriteFile(manifest.EventsName, []byte(`{"at":1.5,"type":"recording-started"}`+"\n"), 0o600))
+	alive, err := folders[0].Lock()
+	must(t, err)
+	again := newRigAt(t, dir, Options{})
+	time.Sleep(300 * time.Millisecond)
+	if unfinished, err := folders[0].Unfinished(); err != nil || !unfinished {
+		t.Errorf("finished although somebody is at it: %v", err)
+	}
+	alive()
+	if m := again.concluded(again.untilEvent(EventFinished, 1)); m.Reason != manifest.Crash || m.Duration != 1.5 {
+		t.Errorf("the manifest is %+v", m)
+	}
+}

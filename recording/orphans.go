@@ -16,7 +16,10 @@ import (
 	"skillsage/recording/store"
 )
 
-// finishOrphans finishes the recordings of processes that have died.
+// busyInterval is how often recordings are looked at again that another process was still making at the start.
+const busyInterval = 5 * time.Second
+
+// finishOrphans finishes the recordings of processes that have died, also of one that dies while this one runs.
 func (r *Recorder) finishOrphans(ctx context.Context) {
 	if err := r.opts.Store.Sweep(); err != nil {
 		r.log.Warn("recordings that were removed have left something", "error", err)
@@ -25,16 +28,32 @@ func (r *Recorder) finishOrphans(ctx context.Context) {
 	if err != nil {
 		r.log.Error("the store of recordings can't be read", "error", err)
 	}
-	for _, folder := range folders {
-		if ctx.Err() != nil {
+	ticker := time.NewTicker(busyInterval)
+	defer ticker.Stop()
+	for {
+		var busy []*store.Folder
+		for _, folder := range folders {
+			if ctx.Err() != nil {
+				return
+			}
+			unfinished, err := folder.Unfinished()
+			if err == nil && unfinished {
+				err = r.finishOrphan(ctx, folder)
+			}
+			switch {
+			case errors.Is(err, store.ErrBusy):
+				busy = append(busy, folder)
+			case err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil:
+				r.log.Error("recording can't be finished", "folder", folder.Path(), "error", err)
+			}
+		}
+		if folders = busy; len(busy) == 0 {
 			return
 		}
-		unfinished, err := folder.Unfinished()
-		if err == nil && unfinished {
-			err = r.finishOrphan(ctx, folder)
-		}
-		if err != nil && !errors.Is(err, store.ErrBusy) && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
-			r.log.Error("recording can't be finished", "folder", folder.Path(), "error", err)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }
