@@ -217,3 +217,30 @@ func TestOrphanOfAProcessThatDiesLater(t *testing.T) {
 		t.Errorf("the manifest is %+v", m)
 	}
 }
+
+// What keeps the end of a recording from being written may pass.
+func TestTheEndIsWrittenWhenItCanBe(t *testing.T) {
+	r := recorded(t, Options{})
+	folders, err := r.store.List()
+	must(t, err)
+	way := filepath.Join(folders[0].Path(), manifest.Name+".new")
+	must(t, os.MkdirAll(filepath.Join(way, "in"), 0o700))
+	must(t, r.Stop("room", "r"))
+	e := r.untilEvent(EventFinished, 1)
+	if unfinished, err := folders[0].Unfinished(); err != nil || !unfinished {
+		t.Errorf("it could be written: %v", err)
+	}
+	must(t, os.RemoveAll(way))
+	r.until("it is finished", func() bool {
+		unfinished, err := folders[0].Unfinished()
+		return err == nil && !unfinished
+	})
+	m := r.concluded(e)
+	if m.State != manifest.Finished || m.Reason != manifest.Requested {
+		t.Errorf("the manifest is %+v", m)
+	}
+	wantTypes(t, m, manifest.RecordingStarted, manifest.RecordingStopped)
+	if s := r.Stats(); s.Finished != 1 || s.Recovered != 0 {
+		t.Errorf("counted %+v", s)
+	}
+}
