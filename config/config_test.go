@@ -199,6 +199,7 @@ func TestProblems(t *testing.T) {
 		{"links to a page", "", nil, []string{"--recording.link_url=https://a.example/watch"}, []string{"recording.link_url", "scheme, host and port only"}},
 		{"notice of two lines", "", nil, []string{"--recording.notice_started=a\nb"}, []string{"recording.notice_started:", "without quotes, backslashes and line breaks"}},
 		{"webhooks without a secret", "recording: {mode: always, webhook_urls: [\"https://example.com/hook\"]}\n", nil, nil, []string{"recording.webhook_secrets: is empty"}},
+		{"webhooks without a secret for earlier recordings", "recording: {webhook_urls: [\"https://example.com/hook\"]}\n", nil, nil, []string{"recording.webhook_secrets: is empty"}},
 		{"webhook with a password", "", nil, []string{"--recording.webhook_urls=https://a:b@example.com/"}, []string{"recording.webhook_urls:"}},
 		{"short webhook secret", "", []string{"SKILLSAGE_RECORDING_WEBHOOK_SECRETS=whsec_c2VzYW1l"}, nil, []string{"recording.webhook_secrets: what SKILLSAGE_RECORDING_WEBHOOK_SECRETS says is not allowed", "24 to 64 random bytes"}},
 		{"removed without an upload", "", nil, []string{"--recording.mode=always", "--recording.delete_after_upload=true"}, []string{"recording.delete_after_upload: true needs recording.upload_url"}},

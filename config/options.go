@@ -215,15 +215,12 @@ func (c *Config) check() []error {
 
 func (c *Config) checkRecording() []error {
 	r := c.Recording
-	if !r.On() {
-		return nil
-	}
 	var problems []error
-	if c.Relay.Mode == "p2p" && c.Relay.RoomMode == "server" {
+	if r.On() && c.Relay.Mode == "p2p" && c.Relay.RoomMode == "server" {
 		problems = append(problems, fmt.Errorf("recording.mode: %s needs media that pass through this server, and relay.mode: p2p sends them from browser to browser; "+
 			"allowed with relay.mode: relay, or with relay.room_mode: recruiter, where a room is relayed from the start of its recording on", r.Mode))
 	}
-	if r.Dir == "" {
+	if r.On() && r.Dir == "" {
 		problems = append(problems, fmt.Errorf("recording.dir: is empty; recording.mode: %s needs a folder to keep recordings in", r.Mode))
 	}
 	if len(r.WebhookURLs) > 0 && len(r.WebhookSecrets) == 0 {

@@ -2,6 +2,7 @@ package recording
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,7 +16,12 @@ import (
 // recorded is a rig with one room that is being recorded.
 func recorded(t *testing.T, opts Options) *rig {
 	t.Helper()
-	r := newRig(t, opts)
+	return recordedAt(t, filepath.Join(t.TempDir(), "recordings"), opts)
+}
+
+func recordedAt(t *testing.T, dir string, opts Options) *rig {
+	t.Helper()
+	r := newRigAt(t, dir, opts)
 	r.stage.open("room")
 	r.Join("room", "r", "recruiter")
 	must(t, r.Start("room", "r"))
@@ -143,6 +149,57 @@ func TestTooManyParticipants(t *testing.T) {
 	}
 }
 
+// Who begins screen after screen, or changes codecs back and forth, leaves the others their files.
+func TestNobodyTakesTheFilesOfAll(t *testing.T) {
+	r := newRig(t, Options{})
+	iv := newInterview(r.Recorder, "room")
+	s := newSession(iv, &wish{}, time.Now())
+	for _, id := range []string{"many", "other"} {
+		s.joined(id, "candidate", s.zero)
+	}
+	of := func(member, stream string) *sink {
+		return s.sinkFor(&roomTrack{source: screenSource{&stageSource{member: member, kind: "video"}, stream}}, "candidate")
+	}
+	for n := range maxFiles {
+		if k := of("many", fmt.Sprint(n)); (k != nil) != (n < maxFilesOfOne) {
+			t.Fatalf("number %d: %v", n, k)
+		}
+	}
+	if of("other", "0") == nil {
+		t.Error("nothing is left for the other")
+	}
+
+	folder, err := r.store.Create("room", s.zero)
+	must(t, err)
+	s.root, err = folder.Root()
+	must(t, err)
+	defer s.root.Close()
+	create := func(k *sink) error {
+		o, err := s.create(k, "webm")
+		if err == nil {
+			o.finish()
+		}
+		return err
+	}
+	for n := range maxFilesOfOne + 1 {
+		if err := create(of("many", "0")); errors.Is(err, errTooManyFiles) != (n == maxFilesOfOne) {
+			t.Fatalf("file %d: %v", n, err)
+		}
+	}
+	if fatal(errTooManyFiles) {
+		t.Error("and all end")
+	}
+	must(t, create(of("other", "0")))
+}
+
+type screenSource struct {
+	*stageSource
+	stream string
+}
+
+func (s screenSource) Screen() bool   { return true }
+func (s screenSource) Stream() string { return s.stream }
+
 func TestARecordingHasAnEnd(t *testing.T) {
 	r := recorded(t, Options{MaxDuration: 300 * time.Millisecond})
 	m := r.concluded(r.untilEvent(EventFinished, 1))
@@ -177,6 +234,29 @@ func TestLittleSpaceLeft(t *testing.T) {
 	r.stage.open("room")
 	r.Join("room", "r", "recruiter")
 	wantCode(t, r.Start("room", "r"), CodeDisk)
+	if folders, err := r.store.List(); err != nil || len(folders) != 0 {
+		t.Errorf("made are %v, %v", folders, err)
+	}
+}
+
+// Where all interviews are to be recorded nobody asks for it, and so nobody would notice.
+func TestLittleSpaceLeftForAll(t *testing.T) {
+	r := newRig(t, Options{Mode: ModeAlways, MinFree: 1 << 62})
+	r.stage.open("room")
+	r.Join("room", "c", "candidate")
+	r.stage.publish("room", "c", "video")
+	if s := r.untilState("room", Failed); s.Reason != manifest.Disk {
+		t.Errorf("told %+v", s)
+	}
+	if e := r.untilEvent(EventFailed, 1); e.Interview != "room" || e.Recording != "" || e.Folder != nil || e.Reason != manifest.Disk {
+		t.Errorf("the event is %+v", e)
+	}
+	r.Join("room", "r", "recruiter")
+	r.until("all is done", func() bool { return len(r.interview("room").wake) == 0 })
+	r.close()
+	if s := r.Stats(); s.Failed != 1 || s.Started != 0 {
+		t.Errorf("counted %+v", s)
+	}
 	if folders, err := r.store.List(); err != nil || len(folders) != 0 {
 		t.Errorf("made are %v, %v", folders, err)
 	}

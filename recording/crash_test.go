@@ -102,7 +102,7 @@ func recordUntilKilled(t *testing.T, dir string) {
 func TestOrphansOfEveryKind(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "recordings")
 	r := newRigAt(t, dir, Options{})
-	for _, room := range []string{"whole", "torn", "merged", "living", "broken"} {
+	for _, room := range []string{"whole", "torn", "merged", "living", "broken", "lost", "new"} {
 		r.stage.open(room)
 		r.Join(room, "r", "recruiter")
 		must(t, r.Start(room, "r"))
@@ -143,6 +143,11 @@ func TestOrphansOfEveryKind(t *testing.T) {
 		case "broken":
 			write(manifest.Name, "{")
 			write(manifest.EventsName, "")
+		case "lost": // by whatever was done to it
+			write("candidate-1.webm", "media")
+			must(t, root.Remove(manifest.Name))
+		case "new": // it died just after the folder was made
+			must(t, root.Remove(manifest.Name))
 		}
 	}
 
@@ -161,7 +166,9 @@ func TestOrphansOfEveryKind(t *testing.T) {
 		m := again.concluded(e)
 		switch m.Interview {
 		case "whole":
-			if len(m.Files) != 1 || m.Files[0].Name != "recruiter-1.webm" || m.Files[0].Complete || m.Duration != 7.5 {
+			if len(m.Files) != 1 || m.Duration != 7.5 {
+				t.Errorf("the manifest is %+v", m)
+			} else if f := m.Files[0]; f.Name != "recruiter-1.webm" || f.Container != "webm" || f.Size != 80_000 || f.Complete {
 				t.Errorf("the manifest is %+v", m)
 			}
 			wantTypes(t, m, manifest.RecordingStarted, manifest.Chat, manifest.RecordingStopped)
@@ -172,10 +179,68 @@ func TestOrphansOfEveryKind(t *testing.T) {
 		}
 	}
 	for _, f := range folders {
+		if _, err := os.Stat(f.Path()); os.IsNotExist(err) != (f.Interview() == "new") {
+			t.Errorf("%s: %v", f.Interview(), err)
+		}
 		unfinished, err := f.Unfinished()
 		must(t, err)
-		if left := f.Interview() == "living" || f.Interview() == "broken"; left != unfinished {
+		if left := f.Interview() == "living" || f.Interview() == "broken" || f.Interview() == "lost" || f.Interview() == "new"; left != unfinished {
 			t.Errorf("%s is unfinished: %v", f.Interview(), unfinished)
 		}
+	}
+}
+
+// A server may start while another one still ends, and then does not come to its end.
+func TestOrphanOfAProcessThatDiesLater(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "recordings")
+	r := recordedAt(t, dir, Options{})
+	r.close()
+	folders, err := r.store.List()
+	must(t, err)
+	root, err := folders[0].Root()
+	must(t, err)
+	defer root.Close()
+	m, err := manifest.Read(root)
+	must(t, err)
+	m.Events, m.State, m.Finished, m.Reason = nil, manifest.Recording, nil, ""
+	must(t, manifest.Write(root, m))
+	must(t, root.WriteFile(manifest.EventsName, []byte(`{"at":1.5,"type":"recording-started"}`+"\n"), 0o600))
+	alive, err := folders[0].Lock()
+	must(t, err)
+	again := newRigAt(t, dir, Options{})
+	time.Sleep(300 * time.Millisecond)
+	if unfinished, err := folders[0].Unfinished(); err != nil || !unfinished {
+		t.Errorf("finished although somebody is at it: %v", err)
+	}
+	alive()
+	if m := again.concluded(again.untilEvent(EventFinished, 1)); m.Reason != manifest.Crash || m.Duration != 1.5 {
+		t.Errorf("the manifest is %+v", m)
+	}
+}
+
+// What keeps the end of a recording from being written may pass.
+func TestTheEndIsWrittenWhenItCanBe(t *testing.T) {
+	r := recorded(t, Options{})
+	folders, err := r.store.List()
+	must(t, err)
+	way := filepath.Join(folders[0].Path(), manifest.Name+".new")
+	must(t, os.MkdirAll(filepath.Join(way, "in"), 0o700))
+	must(t, r.Stop("room", "r"))
+	e := r.untilEvent(EventFinished, 1)
+	if unfinished, err := folders[0].Unfinished(); err != nil || !unfinished {
+		t.Errorf("it could be written: %v", err)
+	}
+	must(t, os.RemoveAll(way))
+	r.until("it is finished", func() bool {
+		unfinished, err := folders[0].Unfinished()
+		return err == nil && !unfinished
+	})
+	m := r.concluded(e)
+	if m.State != manifest.Finished || m.Reason != manifest.Requested {
+		t.Errorf("the manifest is %+v", m)
+	}
+	wantTypes(t, m, manifest.RecordingStarted, manifest.RecordingStopped)
+	if s := r.Stats(); s.Finished != 1 || s.Recovered != 0 {
+		t.Errorf("counted %+v", s)
 	}
 }

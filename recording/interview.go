@@ -553,10 +553,25 @@ func (iv *interview) wishLocked(now time.Time, soon func(time.Time)) {
 	}
 	if iv.recorder.diskLow() {
 		soon(now.Add(diskInterval))
+		if iv.wish == nil || iv.wish.end.reason != manifest.Disk {
+			iv.noSpaceLocked(now)
+		}
 		return
 	}
 	iv.wish = &wish{}
 	iv.poke()
+}
+
+// noSpaceLocked has everybody told that what should be recorded is not.
+func (iv *interview) noSpaceLocked(now time.Time) {
+	const detail = "the disk for recordings is nearly full"
+	iv.wish = &wish{end: &ending{at: now, reason: manifest.Disk, detail: detail}}
+	iv.log.Error("interview is not recorded", "error", detail)
+	r := iv.recorder
+	r.count.failed.Add(1)
+	r.group.Go(func() {
+		r.tell(Event{Type: EventFailed, At: now, Interview: iv.room, Reason: manifest.Disk, Detail: detail})
+	})
 }
 
 // vetoedLocked tells whether a recording ended by the will of somebody, which holds until they change it, or all have left.

@@ -226,16 +226,20 @@ func (j *journal) end(lines []byte, m *manifest.Manifest, started bool) {
 	if m.State == manifest.Failed {
 		event.Type = EventFailed
 	}
+	var err error
 	if started {
 		_ = j.root.Remove(reserveName)
-		err := errors.Join(j.write(lines), conclude(j.root, m))
+		err = errors.Join(j.write(lines), conclude(j.root, m))
 		if err != nil {
-			s.iv.log.Error("recording can't be concluded; the next start does it", "recording", m.ID, "error", err)
+			s.iv.log.Error("recording can't be concluded yet", "recording", m.ID, "error", err)
 		}
 		r.count.active.Add(-1)
 		event.Manifest = m
 	}
 	j.close()
+	if err != nil {
+		r.leave(j.folder, m)
+	}
 	s.iv.log.Info("recording has ended", "recording", m.ID, "reason", string(m.Reason), "detail", m.Detail, "duration", m.Duration.Duration())
 	switch {
 	case event.Type == EventFailed:

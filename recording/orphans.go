@@ -3,6 +3,7 @@ package recording
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -12,10 +13,37 @@ import (
 
 	"skillsage/recording/manifest"
 	"skillsage/recording/matroska"
+	"skillsage/recording/retry"
 	"skillsage/recording/store"
 )
 
-// finishOrphans finishes the recordings of processes that have died.
+const (
+	busyInterval = 5 * time.Second // until a recording is looked at again that another process was still making at the start
+	orphanTick   = time.Second
+)
+
+// orphanRetry says how often it is tried to finish what could not be finished: mostly for want of space.
+var orphanRetry = retry.Policy{First: 5 * time.Second, Most: 5 * time.Minute}
+
+// orphan is a recording that is to be finished: one of a process that has died, or may, or of this one, which could not write its end.
+type orphan struct {
+	folder   *store.Folder
+	last     *manifest.Manifest // as this process would have ended it, but for the events; nil: another one's
+	failures int
+	due      time.Time // when to try
+}
+
+// leave has a recording finished later whose end could not be written. Its manifest is not changed.
+func (r *Recorder) leave(folder *store.Folder, m *manifest.Manifest) {
+	last := *m
+	last.Events = nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left = append(r.left, &orphan{folder: folder, last: &last, failures: 1, due: time.Now().Add(orphanRetry.After(1))})
+}
+
+// finishOrphans finishes the recordings of processes that have died, also of one that dies while this one runs, and what this one
+// has left.
 func (r *Recorder) finishOrphans(ctx context.Context) {
 	if err := r.opts.Store.Sweep(); err != nil {
 		r.log.Warn("recordings that were removed have left something", "error", err)
@@ -24,22 +52,54 @@ func (r *Recorder) finishOrphans(ctx context.Context) {
 	if err != nil {
 		r.log.Error("the store of recordings can't be read", "error", err)
 	}
+	var all []*orphan
 	for _, folder := range folders {
-		if ctx.Err() != nil {
+		all = append(all, &orphan{folder: folder})
+	}
+	ticker := time.NewTicker(orphanTick)
+	defer ticker.Stop()
+	for {
+		r.mu.Lock()
+		all = append(all, r.left...)
+		r.left = nil
+		r.mu.Unlock()
+		all = slices.DeleteFunc(all, func(o *orphan) bool { return ctx.Err() != nil || r.tryOrphan(ctx, o) })
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
 			return
-		}
-		unfinished, err := folder.Unfinished()
-		if err == nil && unfinished {
-			err = r.finishOrphan(ctx, folder)
-		}
-		if err != nil && !errors.Is(err, store.ErrBusy) && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
-			r.log.Error("recording can't be finished", "folder", folder.Path(), "error", err)
 		}
 	}
 }
 
+// tryOrphan finishes a recording if it is time to; true: there is nothing left to be done.
+func (r *Recorder) tryOrphan(ctx context.Context, o *orphan) bool {
+	now := time.Now()
+	if now.Before(o.due) {
+		return false
+	}
+	unfinished, err := o.folder.Unfinished()
+	if err == nil && unfinished {
+		err = r.finishOrphan(ctx, o)
+	}
+	switch {
+	case err == nil, errors.Is(err, store.ErrNotFound):
+		return true
+	case ctx.Err() != nil:
+	case errors.Is(err, store.ErrBusy):
+		o.due = now.Add(busyInterval)
+	default:
+		if o.failures++; o.failures == 1 {
+			r.log.Error("recording can't be finished yet", "folder", o.folder.Path(), "error", err)
+		}
+		o.due = now.Add(orphanRetry.After(o.failures))
+	}
+	return false
+}
+
 // finishOrphan finishes one recording, unless another process is still at it.
-func (r *Recorder) finishOrphan(ctx context.Context, folder *store.Folder) error {
+func (r *Recorder) finishOrphan(ctx context.Context, o *orphan) error {
+	folder := o.folder
 	release, err := folder.Lock()
 	if err != nil {
 		return err
@@ -54,6 +114,9 @@ func (r *Recorder) finishOrphan(ctx context.Context, folder *store.Folder) error
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		// It died before the first manifest was there, and so before any media were.
+		if names, err := mediaFiles(root); err != nil || len(names) > 0 {
+			return errors.Join(err, fmt.Errorf("%s is missing beside %d media files; they are left as they are", manifest.Name, len(names)))
+		}
 		release()
 		return folder.Remove()
 	case err != nil:
@@ -65,16 +128,23 @@ func (r *Recorder) finishOrphan(ctx context.Context, folder *store.Folder) error
 	if len(m.Events) > 0 { // and so all that is beside it; it died just then
 		return root.Remove(manifest.EventsName)
 	}
-	told := m.State != manifest.Recording
-	if !told {
-		if err := r.recover(ctx, root, m); err != nil {
-			return err
+	told := o.last != nil || m.State != manifest.Recording
+	if o.last != nil {
+		m = o.last
+		var events []manifest.Event
+		if events, err = manifest.ReadEvents(root); err == nil {
+			err = putEnd(root, events, m)
 		}
+	} else if !told {
+		err = r.recover(ctx, root, m)
 	}
-	if err := conclude(root, m); err != nil {
+	if err == nil {
+		err = conclude(root, m)
+	}
+	if err != nil {
 		return err
 	}
-	r.log.Info("recording of a process that has died is finished", "interview", m.Interview, "recording", m.ID, "duration", m.Duration.Duration())
+	r.log.Info("recording that was left is finished", "interview", m.Interview, "recording", m.ID, "duration", m.Duration.Duration())
 	if told {
 		return nil
 	}
@@ -119,7 +189,6 @@ func (r *Recorder) recover(ctx context.Context, root *os.Root, m *manifest.Manif
 			continue
 		case err != nil:
 			r.log.Error("file of a recording can't be repaired", "recording", m.ID, "file", name, "error", err)
-			continue
 		}
 		f.Participant, f.Kind = m.Files[i].Participant, m.Files[i].Kind
 		m.Files[i] = f
@@ -127,10 +196,15 @@ func (r *Recorder) recover(ctx context.Context, root *os.Root, m *manifest.Manif
 	}
 	finished := m.Started.Add(end.Duration())
 	m.State, m.Reason, m.Duration, m.Finished = manifest.Finished, manifest.Crash, end, &finished
+	return putEnd(root, events, m)
+}
+
+// putEnd adds the end of a recording to its events, unless it is there.
+func putEnd(root *os.Root, events []manifest.Event, m *manifest.Manifest) error {
 	if slices.ContainsFunc(events, func(e manifest.Event) bool { return e.Type == manifest.RecordingStopped }) {
 		return nil
 	}
-	return appendEvent(root, &manifest.Event{At: end, Type: manifest.RecordingStopped, Reason: manifest.Crash})
+	return appendEvent(root, &manifest.Event{At: m.Duration, Type: manifest.RecordingStopped, Reason: m.Reason, Detail: m.Detail})
 }
 
 // kindOf guesses from the name of a file what is in it, where the manifest was not yet told.
@@ -141,20 +215,28 @@ func kindOf(name string) manifest.Kind {
 	return manifest.Camera
 }
 
-// recoverFile repairs a file, and describes it.
+// recoverFile repairs a file, and describes it, also one that can't be repaired.
 func (r *Recorder) recoverFile(ctx context.Context, root *os.Root, name string) (manifest.File, error) {
+	entry := manifest.File{Name: name, Container: containerOf(name)}
 	f, err := root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
-		return manifest.File{}, err
+		return entry, err
 	}
 	defer f.Close()
 	info, err := matroska.Repair(f)
-	if err != nil {
-		return manifest.File{}, err
+	if err == nil {
+		entry = describe(name, info)
+		entry.SHA256 = checksum(ctx, f)
+		return entry, nil
 	}
-	entry := describe(name, info)
-	entry.SHA256 = checksum(ctx, f)
-	return entry, nil
+	if info, err := matroska.Inspect(f); err == nil { // what plays of it
+		entry = describe(name, info)
+		entry.Complete = false
+	}
+	if stat, err := f.Stat(); err == nil {
+		entry.Size = stat.Size()
+	}
+	return entry, err
 }
 
 // mediaFiles lists the media files of a recording.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -42,13 +43,15 @@ type output struct {
 // create makes the next file of a sink. It is called by readers.
 func (s *session) create(k *sink, container string) (*output, error) {
 	s.fileMu.Lock()
-	s.files[""]++
-	s.files[k.base]++
-	all, n := s.files[""], s.files[k.base]
-	s.fileMu.Unlock()
-	if all > maxFiles {
+	if s.made[""] == maxFiles || s.made[k.participant] == maxFilesOfOne {
+		s.fileMu.Unlock()
 		return nil, errTooManyFiles
 	}
+	s.made[""]++
+	s.made[k.participant]++
+	s.files[k.base]++
+	n := s.files[k.base]
+	s.fileMu.Unlock()
 	name := k.base
 	if n > 1 {
 		name = fmt.Sprintf("%s-%d", name, n)
@@ -83,6 +86,14 @@ func extension(container string) string {
 		return ".mkv"
 	}
 	return ".webm"
+}
+
+// containerOf is what the name of a file says of its container.
+func containerOf(name string) string {
+	if path.Ext(name) == extension(matroska.Matroska) {
+		return matroska.Matroska
+	}
+	return matroska.WebM
 }
 
 // begun says in the manifest that there is a track. sink.mu is held.

@@ -8,7 +8,9 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"skillsage/recording/frames"
 	"skillsage/recording/manifest"
+	"skillsage/recording/matroska"
 	"skillsage/recording/track"
 	"skillsage/sfu/media"
 )
@@ -167,7 +169,13 @@ func kindName(k track.Kind) string {
 	return "video"
 }
 
-// fatal tells whether an error of a reader is the end of the recording, and not only of what it has read.
+// fatal tells whether an error of a reader is the end of the recording, and not only of what it has read: what a participant
+// sends never is.
 func fatal(err error) bool {
-	return err != nil && !errors.Is(err, errCodec) && !errors.Is(err, errTooManyFiles)
+	for _, own := range []error{errCodec, errTooManyFiles, frames.ErrUnsupported, matroska.ErrFull, track.ErrNextFile} {
+		if errors.Is(err, own) {
+			return false
+		}
+	}
+	return err != nil
 }

@@ -121,6 +121,7 @@ type Recorder struct {
 	mu         sync.Mutex
 	closed     bool                  // guarded by mu
 	interviews map[string]*interview // guarded by mu; see interview.retire
+	left       []*orphan             // guarded by mu: for finishOrphans
 }
 
 type counters struct {

@@ -27,6 +27,7 @@ const (
 	maxEventBytes   = 32 << 20
 	maxEventData    = 1 << 20 // of one event
 	maxFiles        = 256
+	maxFilesOfOne   = 64 // participant, who may be at it to leave the others none
 )
 
 // Each key that somebody presses is a code-update with all of the code: of those that follow each other within codeInterval the
@@ -50,7 +51,8 @@ type session struct {
 	stopping chan struct{}  // closed by finish
 
 	fileMu sync.Mutex
-	files  map[string]int // guarded by fileMu: how many were made, by the base of their names; "": all
+	files  map[string]int // guarded by fileMu: how many were made, by the base of their names
+	made   map[string]int // guarded by fileMu: the same by participant; "": all
 
 	people  map[string]int    // index in manifest.Participants
 	numbers map[string]int    // participants with files, by role
@@ -82,7 +84,7 @@ func newSession(iv *interview, w *wish, zero time.Time) *session {
 		iv: iv, wish: w, zero: zero, stopping: make(chan struct{}),
 		people: make(map[string]int), numbers: make(map[string]int), names: make(map[string]string), screens: make(map[string]int),
 		agreed:  make(map[string]bool),
-		readers: make(map[*reader]struct{}), files: make(map[string]int), codes: make(map[codeKey]*heldCode),
+		readers: make(map[*reader]struct{}), files: make(map[string]int), made: make(map[string]int), codes: make(map[codeKey]*heldCode),
 		m: manifest.Manifest{
 			Version: manifest.Version, Interview: iv.room, Started: zero.UTC(), State: manifest.Recording,
 			Consent: manifest.Consent{Policy: iv.recorder.opts.Consent},
@@ -202,6 +204,10 @@ func (s *session) said(id, event string, payload []byte, at time.Time) {
 
 // code puts down a code-update, or holds it until it is known whether another one follows.
 func (s *session) code(at time.Time, e manifest.Event) {
+	if len(e.Data) > maxEventData {
+		s.drop()
+		return
+	}
 	var about struct {
 		Question json.RawMessage `json:"questionId"`
 	}
@@ -296,12 +302,21 @@ func (s *session) sinkFor(t *roomTrack, role string) *sink {
 	if t.source.Screen() {
 		kind, stream = manifest.Screen, t.source.Stream()
 	}
+	own := 0
 	for _, k := range s.sinks {
-		if !k.ended && k.participant == member && k.kind == kind && k.stream == stream {
+		if k.participant != member {
+			continue
+		}
+		if !k.ended && k.kind == kind && k.stream == stream {
 			return k
 		}
+		own++
 	}
-	if len(s.sinks) == maxFiles {
+	if len(s.sinks) == maxFiles || own == maxFilesOfOne {
+		if !t.unusable {
+			s.iv.log.Warn("source is not recorded", "member", member, "error", errTooManyFiles)
+			t.unusable = true
+		}
 		return nil
 	}
 	name, known := s.names[member]

@@ -19,7 +19,7 @@ const (
 )
 
 var (
-	errTooManyFiles = errors.New("the recording has too many files")
+	errTooManyFiles = errors.New("the recording, or the participant's part of it, has too many files")
 	errCodec        = errors.New("this codec can't be recorded")
 )
 

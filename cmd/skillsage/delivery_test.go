@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,6 +113,56 @@ func TestDeliveredInterview(t *testing.T) {
 		if !strings.Contains(string(metrics), want) {
 			t.Errorf("%q is missing in the metrics", want)
 		}
+	}
+}
+
+// A server that records no more still does what earlier ones have left: it finishes what a crash has cut short, and brings it on its way, and
+// in the end there may be nothing but a message.
+func TestDeliveredWhenNothingIsRecordedAnyMore(t *testing.T) {
+	var away atomic.Bool
+	var told atomic.Int32
+	away.Store(true)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		told.Add(1)
+	}))
+	defer receiver.Close()
+	dir, bucket := filepath.Join(t.TempDir(), "kept"), t.TempDir()
+	environ := []string{"SKILLSAGE_NETWORK_ADDRESSES=127.0.0.1", "SKILLSAGE_RECORDING_DIR=" + dir, "SKILLSAGE_RECORDING_MIN_FREE=1MiB",
+		"SKILLSAGE_RECORDING_WEBHOOK_URLS=" + receiver.URL, "SKILLSAGE_RECORDING_WEBHOOK_SECRETS=whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+		"SKILLSAGE_RECORDING_UPLOAD_URL=file://" + bucket, "SKILLSAGE_RECORDING_DELETE_AFTER_UPLOAD=true", "SKILLSAGE_ADMIN_LISTEN="}
+	p := startServer(t, append(environ, "SKILLSAGE_RECORDING_MODE=always")...)
+	recruiter, candidate := p.enter("recruiter", nil), p.enter("candidate", nil)
+	recruiter.see()
+	candidate.see()
+	id := recruiter.untilState("recording").Recording
+	time.Sleep(2 * time.Second) // of picture and voice
+	p.signal(syscall.SIGKILL)
+	p.exit(10 * time.Second)
+
+	p = startServer(t, environ...)
+	p.eventually("removed here", func() bool { _, err := os.Stat(filepath.Join(dir, "iv")); return os.IsNotExist(err) })
+	p.signal(syscall.SIGTERM)
+	p.exit(10 * time.Second)
+	text, err := os.ReadFile(filepath.Join(bucket, "iv", id, manifest.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m manifest.Manifest
+	if err := json.Unmarshal(text, &m); err != nil || m.State != manifest.Finished || m.Reason != manifest.Crash || len(m.Files) != 2 {
+		t.Errorf("%v, %s", err, text)
+	}
+
+	away.Store(false)
+	p = startServer(t, environ...)
+	p.eventually("told of its begin and its end", func() bool { return told.Load() == 2 })
+	p.signal(syscall.SIGTERM)
+	p.exit(10 * time.Second)
+	if strings.Contains(p.out.String(), "are recorded") {
+		t.Errorf("it says that it records:\n%s", p.out.String())
 	}
 }
 

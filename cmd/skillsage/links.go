@@ -39,7 +39,7 @@ func printLinks(out io.Writer, cfg *config.Config, s *server) {
 	if cfg.Relay.Mode == "p2p" {
 		fmt.Fprintln(out, "media goes from browser to browser (relay.mode is p2p)")
 	}
-	if s.recordings.recorder != nil {
+	if s.recordings.on {
 		when := map[string]string{"on-request": "when a recruiter asks for it", "always": "always"}[cfg.Recording.Mode]
 		fmt.Fprintf(out, "interviews are recorded %s, in %s\n", when, absolute(cfg.Recording.Dir))
 	}

@@ -25,45 +25,62 @@ const finishTime = 5 * time.Second
 // followTime is the same for what follows recordings, most of which is left to the next start.
 const followTime = time.Second
 
-// recordings is who records interviews, and where. The zero value records nothing.
+// recordings is who records interviews, and where. The zero value records nothing, and has nothing of earlier either.
 type recordings struct {
-	store    *store.Store        // nil when there is nothing to watch either
-	recorder *recording.Recorder // nil when nothing is recorded
-	delivery *delivery.Delivery  // what follows them
+	on       bool                // something may be recorded; else there is what was recorded earlier
+	store    *store.Store        // nil if there is not
+	recorder *recording.Recorder // nil like store
+	delivery *delivery.Delivery  // what follows them; nil like store, and for earlier ones where nothing can be written
 	pages    *httpapi.Recordings // nil like store
 }
 
-// startRecordings begins to record what the configuration asks for, and makes the pages that show what was recorded; the
-// relay is there.
+// startRecordings begins to record what the configuration asks for, sees to what earlier processes have recorded, and makes the
+// pages that show it; the relay is there.
 func (s *server) startRecordings(cfg *config.Config) error {
-	if !cfg.Recording.On() {
-		s.recordings.store = earlier(cfg.Recording.Dir)
-	} else if err := s.startRecorder(cfg); err != nil {
+	c := cfg.Recording
+	s.recordings.on = c.On()
+	var err error
+	if c.On() {
+		err = s.openStore(c)
+	} else {
+		s.recordings.store = earlier(c)
+	}
+	if err != nil || s.recordings.store == nil {
 		return err
 	}
-	if s.recordings.store == nil {
-		return nil
+	if err := s.startRecorder(cfg); err != nil {
+		return err
 	}
-	return s.recordings.makePages(cfg.Recording)
+	return s.recordings.makePages(c)
 }
 
-// earlier opens a store in which there are recordings already; nil if there is none.
-func earlier(dir string) *store.Store {
-	if info, err := os.Stat(dir); dir == "" || err != nil || !info.IsDir() {
+func (s *server) openStore(c config.Recording) (err error) {
+	if s.recordings.store, err = store.Open(c.Dir); err == nil {
+		err = writable(c.Dir)
+	}
+	if err != nil {
+		return fmt.Errorf("recordings can't be kept in %s (recording.dir chooses the folder): %w", absolute(c.Dir), err)
+	}
+	return nil
+}
+
+// earlier opens a store in which there are recordings already, or messages about them; nil if there is none.
+func earlier(c config.Recording) *store.Store {
+	if info, err := os.Stat(c.Dir); c.Dir == "" || err != nil || !info.IsDir() {
 		return nil
 	}
-	folders, err := store.Open(dir)
+	folders, err := store.Open(c.Dir)
 	if err != nil {
 		return nil
 	}
-	if all, _ := folders.List(); len(all) == 0 {
+	if all, _ := folders.List(); len(all) == 0 && !(len(c.WebhookURLs) > 0 && delivery.MessagesWait(folders)) {
 		_ = folders.Close()
 		return nil
 	}
 	return folders
 }
 
-// makePages makes what recordings are watched and steered with. The store is there, and the recorder if there is to be one.
+// makePages makes what recordings are watched and steered with. The store and the recorder are there.
 func (r *recordings) makePages(c config.Recording) error {
 	secret := []byte(c.LinkSecret)
 	if len(secret) == 0 {
@@ -73,7 +90,7 @@ func (r *recordings) makePages(c config.Recording) error {
 		}
 	}
 	options := httpapi.RecordingsOptions{Store: r.store, Links: httpapi.NewLinks(secret, c.LinkTTL), URL: c.LinkURL}
-	if r.recorder != nil { // a nil pointer in an interface is not nil
+	if r.on {
 		options.Recorder = r.recorder
 	}
 	if player, built := web.Player(); built {
@@ -91,26 +108,26 @@ func (r *recordings) watch() http.Handler {
 	return r.pages.Watch()
 }
 
+// startRecorder begins to record, or only to finish what was recorded earlier. The store is there.
 func (s *server) startRecorder(cfg *config.Config) error {
-	c := cfg.Recording
-	folders, err := store.Open(c.Dir)
-	if err == nil {
-		s.recordings.store = folders
-		err = writable(c.Dir)
-	}
-	if err != nil {
-		return fmt.Errorf("recordings can't be kept in %s (recording.dir chooses the folder): %w", absolute(c.Dir), err)
-	}
-	following, err := deliveryOptions(cfg, folders, s.log)
+	c, r := cfg.Recording, &s.recordings
+	following, err := deliveryOptions(cfg, r.store, s.log)
 	if err != nil {
 		return err
 	}
-	if s.recordings.delivery, err = delivery.New(following); err != nil {
+	onEvent := func(recording.Event) {}
+	if r.delivery, err = delivery.New(following); err == nil {
+		onEvent = r.delivery.Handle
+	} else if r.on {
 		return err
+	} else {
+		s.log.Warn("nothing follows earlier recordings, since their folder can't be written", "error", err)
+		if following.Upload != nil {
+			_ = following.Upload.Close()
+		}
 	}
-	s.recordings.recorder, err = recording.New(recording.Options{
-		Store:       folders,
-		Media:       recording.FromEngine(s.engine),
+	options := recording.Options{
+		Store:       r.store,
 		Mode:        recording.Mode(c.Mode),
 		Consent:     manifest.ConsentPolicy(c.Consent),
 		MinFree:     uint64(c.MinFree),
@@ -119,10 +136,13 @@ func (s *server) startRecorder(cfg *config.Config) error {
 		Notify: func(room string, status recording.Status) {
 			s.signaling.RecordingStatus(room, recordingStatus(c.Mode, status))
 		},
-		OnEvent: s.recordings.delivery.Handle,
+		OnEvent: onEvent,
 		Logger:  s.log,
-	})
-	if err != nil {
+	}
+	if r.on {
+		options.Media = recording.FromEngine(s.engine)
+	}
+	if r.recorder, err = recording.New(options); err != nil || !r.on {
 		return err
 	}
 	told := signaling.Recording{
@@ -131,7 +151,7 @@ func (s *server) startRecorder(cfg *config.Config) error {
 	if c.Consent != string(manifest.ConsentNone) {
 		told.Started, told.Stopped = c.NoticeStarted, c.NoticeStopped
 	}
-	s.signaling.SetRecorder(recorder{s.recordings.recorder, c.Mode}, told)
+	s.signaling.SetRecorder(recorder{r.recorder, c.Mode}, told)
 	return nil
 }
 

@@ -206,6 +206,8 @@ func (s *server) adminPages(cfg *config.Config) http.Handler {
 	}
 	if s.recordings.recorder != nil {
 		options.Recording = s.recordings.recorder
+	}
+	if s.recordings.delivery != nil {
 		options.Delivery = s.recordings.delivery
 	}
 	return httpapi.NewAdmin(options)

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,6 +148,13 @@ func New(opts Options) (*Delivery, error) {
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.group.Go(d.run)
 	return d, nil
+}
+
+// MessagesWait tells whether a delivery has left messages for webhooks with a store, which may be of recordings that are not
+// there any more.
+func MessagesWait(folders *store.Store) bool {
+	queue, err := os.ReadDir(filepath.Join(folders.Dir(), filepath.FromSlash(webhooksDir), webhook.WaitingDir))
+	return err == nil && len(queue) > 0
 }
 
 // run looks after all recordings from time to time.

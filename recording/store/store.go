@@ -232,7 +232,7 @@ func (s *Store) Sweep() error {
 	}
 	var errs error
 	for _, e := range entries {
-		if !e.IsDir() {
+		if _, _, ok := interviewOf(e); !ok { // lost+found, for one
 			continue
 		}
 		inner, err := s.readDir(e.Name())

@@ -248,13 +248,16 @@ func TestSweepEndsWhatWasCutShort(t *testing.T) {
 	if err := os.Rename(half.Path(), filepath.Join(filepath.Dir(half.Path()), removedMark+half.ID())); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(s.Dir(), "lost+found"), 0o700); err != nil { // of the file system
+		t.Fatal(err)
+	}
 	if all, err := s.List(); err != nil || len(all) != 1 {
 		t.Errorf("listed: %v, %v", all, err)
 	}
 	if err := s.Sweep(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(s.Dir()); err != nil || len(left) != 1 {
+	if left, err := os.ReadDir(s.Dir()); err != nil || len(left) != 2 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 	if left, err := os.ReadDir(filepath.Join(s.Dir(), "a")); err != nil || len(left) != 2 || left[0].Name() != young {

@@ -100,7 +100,7 @@ func (e *endpoint) attempt(s *stream, l *letter) {
 	switch outcome := e.q.send(l); {
 	case outcome.err == nil:
 		e.log.Debug("webhook delivered", "id", l.id, "type", l.kind, "status", outcome.status)
-		e.forget(l, e.q.opts.Dir.Remove(path.Join(waitingDir, fileName(l.number))))
+		e.forget(l, e.q.opts.Dir.Remove(path.Join(WaitingDir, fileName(l.number))))
 		e.q.delivered.Add(1)
 	case e.q.ctx.Err() != nil:
 		gone = false // the next start tries it again

@@ -17,7 +17,7 @@ import (
 
 // The folders of the queue. Each file in them is one message for one URL, named by its number; it is written once and never changed.
 const (
-	waitingDir = "queue"
+	WaitingDir = "queue" // below Options.Dir
 	deadDir    = "dead"
 	extension  = ".json"
 )
@@ -54,17 +54,17 @@ func (q *Queue) store(m Message, letters []*letter) error {
 	for i, l := range letters {
 		content, err := json.Marshal(record{m.ID, m.Stream, m.Type, l.endpoint.url, l.added, m.Body})
 		if err == nil {
-			err = durable.Put(q.opts.Dir, path.Join(waitingDir, fileName(l.number)), content)
+			err = durable.Put(q.opts.Dir, path.Join(WaitingDir, fileName(l.number)), content)
 		}
 		if err != nil {
 			// What would be sent although Add has failed is no harm, but for the place that it takes.
 			for _, written := range letters[:i] {
-				err = errors.Join(err, q.opts.Dir.Remove(path.Join(waitingDir, fileName(written.number))))
+				err = errors.Join(err, q.opts.Dir.Remove(path.Join(WaitingDir, fileName(written.number))))
 			}
 			return err
 		}
 	}
-	return durable.SyncDir(q.opts.Dir, waitingDir)
+	return durable.SyncDir(q.opts.Dir, WaitingDir)
 }
 
 // read gives the body of a letter.
@@ -74,7 +74,7 @@ func (q *Queue) read(l *letter) ([]byte, error) {
 }
 
 func (q *Queue) readRecord(name string) (r record, err error) {
-	content, err := q.opts.Dir.ReadFile(path.Join(waitingDir, name))
+	content, err := q.opts.Dir.ReadFile(path.Join(WaitingDir, name))
 	if err == nil {
 		err = json.Unmarshal(content, &r)
 	}
@@ -83,7 +83,7 @@ func (q *Queue) readRecord(name string) (r record, err error) {
 
 // load reads the folder.
 func (q *Queue) load() error {
-	for _, dir := range []string{waitingDir, deadDir} {
+	for _, dir := range []string{WaitingDir, deadDir} {
 		if err := q.opts.Dir.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (q *Queue) load() error {
 	if len(numbers) > 0 {
 		q.last = numbers[len(numbers)-1]
 	}
-	if numbers, err = q.numbers(waitingDir); err != nil {
+	if numbers, err = q.numbers(WaitingDir); err != nil {
 		return err
 	}
 	for _, number := range numbers {
@@ -122,7 +122,7 @@ func (q *Queue) loadLetter(number uint64) error {
 		if i >= 0 {
 			l := &letter{number: number, id: r.ID, stream: r.Stream, kind: r.Type, added: r.Added, endpoint: q.endpoints[i]}
 			if q.queued[place{l.endpoint, l.id}] != nil {
-				return q.opts.Dir.Remove(path.Join(waitingDir, fileName(number)))
+				return q.opts.Dir.Remove(path.Join(WaitingDir, fileName(number)))
 			}
 			q.keep(l)
 			l.endpoint.add(l)
@@ -157,7 +157,7 @@ func (q *Queue) numbers(dir string) ([]uint64, error) {
 // moveToDead keeps a file for the operator, and removes the oldest of those that are too many.
 func (q *Queue) moveToDead(number uint64) error {
 	name := fileName(number)
-	if err := q.opts.Dir.Rename(path.Join(waitingDir, name), path.Join(deadDir, name)); err != nil {
+	if err := q.opts.Dir.Rename(path.Join(WaitingDir, name), path.Join(deadDir, name)); err != nil {
 		return err
 	}
 	numbers, err := q.numbers(deadDir)

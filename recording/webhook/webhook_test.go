@@ -211,7 +211,7 @@ func TestDelivery(t *testing.T) {
 	if s := q.Stats(); s.Delivered != 2 || s.Failed != 0 || s.Dead != 0 || !s.Oldest.IsZero() || q.Waiting("a") {
 		t.Errorf("%+v", s)
 	}
-	if left := append(files(t, opts.Dir, waitingDir), files(t, opts.Dir, deadDir)...); len(left) > 0 {
+	if left := append(files(t, opts.Dir, WaitingDir), files(t, opts.Dir, deadDir)...); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
@@ -284,7 +284,7 @@ func TestRestart(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 	// What a crash may leave.
-	if err := dir.WriteFile(waitingDir+"/.tmp-UNFINISHED", []byte("{"), 0o600); err != nil {
+	if err := dir.WriteFile(WaitingDir+"/.tmp-UNFINISHED", []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
@@ -295,10 +295,10 @@ func TestRestart(t *testing.T) {
 	if got := strings.Join(r.ids(), " "); got != "m-0 m-1 m-2 m-3 m-4" {
 		t.Errorf("got %s", got)
 	}
-	if left := files(t, dir, waitingDir); len(left) > 0 {
+	if left := files(t, dir, WaitingDir); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	if entries, err := os.ReadDir(filepath.Join(dir.Name(), waitingDir)); err != nil || len(entries) > 0 {
+	if entries, err := os.ReadDir(filepath.Join(dir.Name(), WaitingDir)); err != nil || len(entries) > 0 {
 		t.Errorf("left: %v, %v", entries, err)
 	}
 }
@@ -406,7 +406,7 @@ func TestDead(t *testing.T) {
 	}
 	closeQueue(t, q)
 
-	if err := os.Rename(kept[0], filepath.Join(dir.Name(), waitingDir, fileName(3))); err != nil {
+	if err := os.Rename(kept[0], filepath.Join(dir.Name(), WaitingDir, fileName(3))); err != nil {
 		t.Fatal(err)
 	}
 	r.set(nil)
@@ -422,7 +422,7 @@ func TestDead(t *testing.T) {
 // Files that can't be delivered stop nobody.
 func TestBadFiles(t *testing.T) {
 	dir := folder(t)
-	for _, sub := range []string{waitingDir, deadDir} {
+	for _, sub := range []string{WaitingDir, deadDir} {
 		if err := dir.MkdirAll(sub, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -430,7 +430,7 @@ func TestBadFiles(t *testing.T) {
 	for name, content := range map[string]string{
 		fileName(1): "{", fileName(2): `{"id":"x","url":"http://127.0.0.1:1/old","body":{}}`, fileName(3): "", "note.txt": "hello",
 	} {
-		if err := dir.WriteFile(waitingDir+"/"+name, []byte(content), 0o600); err != nil {
+		if err := dir.WriteFile(WaitingDir+"/"+name, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -462,7 +462,7 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%.20q: %v", m.ID, err)
 		}
 	}
-	if s := q.Stats(); s.Queued != 4 || len(files(t, opts.Dir, waitingDir)) != 4 {
+	if s := q.Stats(); s.Queued != 4 || len(files(t, opts.Dir, WaitingDir)) != 4 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -472,7 +472,7 @@ func TestUnwritable(t *testing.T) {
 	dir := folder(t)
 	r := newReceiver(t, nil)
 	q := open(t, quick(dir, r.URL))
-	if err := os.RemoveAll(filepath.Join(dir.Name(), waitingDir)); err != nil {
+	if err := os.RemoveAll(filepath.Join(dir.Name(), WaitingDir)); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.Add(Message{ID: "m-1", Stream: "a", Body: []byte("{}")}); err == nil {

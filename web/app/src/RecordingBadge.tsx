@@ -21,7 +21,7 @@ export function RecordingBadge({ call }: { call: RecordingCall }) {
         {unheard && <p>You have not agreed yet, so you are left out.</p>}
         {asked && !unheard && (
           <>
-            <p>You agreed to it. If you no longer do, the recording ends.</p>
+            <p>If you do not agree to it, or no longer do, the recording ends.</p>
             <button
               type="button"
               className="button"
@@ -30,7 +30,7 @@ export function RecordingBadge({ call }: { call: RecordingCall }) {
                 void giveConsent(false);
               }}
             >
-              I no longer agree
+              I do not agree
             </button>
           </>
         )}

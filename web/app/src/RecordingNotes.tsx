@@ -26,7 +26,9 @@ export function RecordingNotes({ call, people }: RecordingNotesProps) {
   if ((waits || runs) && witnessed !== state) setWitnessed(state);
   if ((waits || runs) && dismissed !== null) setDismissed(null);
   if (!asked && postponed) setPostponed(false);
-  const over = !waits && !runs && witnessed ? whyNot(recording, witnessed === 'recording', selfId, people) : null;
+  // Where all interviews are recorded everybody takes that for granted.
+  const missed = state === 'failed' && recording.mode === 'always';
+  const over = !waits && !runs && (witnessed || missed) ? whyNot(recording, witnessed === 'recording', selfId, people) : null;
   const answer = async (agreed: boolean) => {
     const said = await giveConsent(agreed);
     setUnsaid(said.ok ? null : said.message);

@@ -19,7 +19,7 @@ export function whyNot({ state, reason, refused }: Recording, ran: boolean, self
     case 'consent':
       return `${ran ? 'The recording has ended' : 'Nothing is recorded'}, because ${namesOf(refused, selfId, people)} did not agree.`;
     case 'disk':
-      return 'The recording has stopped: the server’s disk is full. What was recorded is kept.';
+      return ran ? 'The recording has stopped: the server’s disk is full. What was recorded is kept.' : 'Nothing is recorded: the server’s disk is full.';
     case 'limit':
       return 'The recording has ended: it is as long as a recording may be.';
     case 'shutdown':

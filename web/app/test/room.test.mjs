@@ -299,6 +299,8 @@ test('a recording is asked for, waits for everybody’s word, and nobody misses 
   const candidate = await join('recorded', 'candidate');
   await plays(recruiter, '.tile.camera video');
   assert.equal(await recruiter.$('.record'), null);
+  tell({ mode: 'always', state: 'failed', reason: 'disk' });
+  await says(recruiter, 'Nothing is recorded: the server’s disk is full.');
   const sockets = await server.io.in('recorded').fetchSockets();
   const candidateId = sockets.find(({ data }) => data.role === 'candidate').id;
   const dialog = (page, title) =>
@@ -343,7 +345,7 @@ test('a recording is asked for, waits for everybody’s word, and nobody misses 
   }
   await candidate.click('.recording-badge');
   await dialog(candidate, 'This interview is recorded');
-  await press(candidate, 'I no longer agree');
+  await press(candidate, 'I do not agree');
   tell({ state: 'off', recording: 'r1', reason: 'consent', refused: [candidateId] });
   await gone(candidate, '.recording-badge');
   await says(candidate, 'The recording has ended, because you did not agree.');
