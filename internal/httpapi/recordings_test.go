@@ -459,6 +459,9 @@ func TestTheAPIAsksForTheToken(t *testing.T) {
 		t.Errorf("no way from the debug page to the recordings: %s", w.Body)
 	}
 	h.o.Player = nil
+	if w := h.do("GET", "/recordings/", ""); w.Code != 308 || w.Header().Get("Location") != "../recordings" {
+		t.Errorf("with a slash: %d %v", w.Code, w.Header())
+	}
 	if w := h.do("GET", "/recordings", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "make web") {
 		t.Errorf("without a build: %d %s", w.Code, w.Body)
 	}

@@ -149,6 +149,10 @@ func forGuests(m *manifest.Manifest) *manifest.Manifest {
 // pages are those of the operator: the list of recordings, and the player for each.
 func (s *Recordings) pages(mux *http.ServeMux) {
 	mux.HandleFunc("/recordings", func(w http.ResponseWriter, r *http.Request) { s.page(w, r, http.StatusOK) })
+	mux.HandleFunc("/recordings/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "../recordings") // the page knows its own address: these may stand below a prefix
+		w.WriteHeader(http.StatusPermanentRedirect)
+	})
 	mux.HandleFunc("/assets/", func(w http.ResponseWriter, r *http.Request) {
 		if !s.asset(w, r, strings.TrimPrefix(r.URL.Path, "/")) {
 			http.NotFound(w, r)
