@@ -179,6 +179,7 @@ export class Interview {
     mkdirSync(folder, { recursive: true })
     if (err) writeFileSync(path.join(folder, 'error.txt'), `${err.stack}\nroom ${this.room}\n`)
     if (this.server.logFile) copyFileSync(this.server.logFile, path.join(folder, 'server.log'))
+    this.recordings?.all().forEach(({ manifest }, n) => writeFileSync(path.join(folder, `interview-${n}.json`), JSON.stringify(manifest, null, 2)))
     for (const person of this.#all) {
       writeFileSync(path.join(folder, `${person.name}-console.txt`), person.console.join('\n') + '\n')
       const probe = await person.probe().catch(probeError => ({ probeError: String(probeError) }))

@@ -22,8 +22,19 @@ import (
 
 var (
 	realTime    = flag.Duration("lipsync.real", time.Minute, "length of the run in real time")
-	virtualTime = flag.Duration("lipsync.virtual", 15*time.Minute, "length of the run in virtual time")
+	virtualTime = flag.Duration("lipsync.virtual", 0, "length of the run in virtual time; 0: 15 min, with the race detector 3")
 )
+
+// virtual is the length of the run in virtual time.
+func virtual() time.Duration {
+	switch {
+	case *virtualTime > 0:
+		return *virtualTime
+	case raceEnabled:
+		return 3 * time.Minute
+	}
+	return 15 * time.Minute
+}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -250,7 +261,7 @@ func TestVirtualTime(t *testing.T) {
 				return s
 			},
 			dir: dir,
-		}, loop, *virtualTime, 80)
+		}, loop, virtual(), 80)
 	})
-	r.check(t, *virtualTime)
+	r.check(t, virtual())
 }

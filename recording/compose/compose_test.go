@@ -69,6 +69,10 @@ func write(t *testing.T, dir string, m *manifest.Manifest) {
 func interview(t *testing.T) string {
 	t.Helper()
 	makeInterview.Do(func() {
+		var err error
+		if common, err = os.MkdirTemp("", "compose-"); err != nil {
+			t.Fatal(err)
+		}
 		interviewFolder = record(t, filepath.Join(common, "interview"),
 			person{clapper.File{Start: 300 * ms, End: 20 * s, Gap: [2]time.Duration{5300 * ms, 6300 * ms}, Options: clapper.Options{Color: "0x600000", Tone: 1000}}, "candidate.webm", manifest.Camera},
 			person{clapper.File{Start: 4 * s, End: 20 * s, Shift: 500 * ms, Options: clapper.Options{Width: 320, Height: 180, Color: "0x000070", Tone: 3000}}, "recruiter.webm", manifest.Camera},
@@ -88,13 +92,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "compose-")
-	if err != nil {
-		panic(err)
-	}
-	common = dir
 	code := m.Run()
-	os.RemoveAll(dir)
+	if common != "" { // a test that is killed has none
+		os.RemoveAll(common)
+	}
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

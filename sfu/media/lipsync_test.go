@@ -251,9 +251,13 @@ func (l *lipSync) until(now int64) {
 }
 
 func TestVoiceAndPictureStayTogether(t *testing.T) {
-	for _, c := range []struct{ ntp, audio, video float64 }{
-		{0, 0, 0}, {100, 100, 100}, {100, -100, 100}, {-100, 100, -50}, {-100, 0, 100},
-	} {
+	cases := []struct{ ntp, audio, video float64 }{
+		{100, -100, 100}, {0, 0, 0}, {100, 100, 100}, {-100, 100, -50}, {-100, 0, 100},
+	}
+	if raceEnabled {
+		cases = cases[:1] // an hour of packets takes ten times as long then
+	}
+	for _, c := range cases {
 		t.Run(fmt.Sprintf("ppm %v, %v, %v", c.ntp, c.audio, c.video), func(t *testing.T) {
 			publisher := new(Publisher)
 			l := &lipSync{

@@ -1,0 +1,5 @@
+//go:build !race
+
+package lipsync
+
+const raceEnabled = false
