@@ -178,4 +178,14 @@ func TestDeliveryRefused(t *testing.T) {
 			t.Errorf("exit status %d:\n%s", code, p.out.String())
 		}
 	}
+	// But where nothing is to be recorded, calls matter more.
+	if err := os.MkdirAll(filepath.Join(dir, "iv", "20261126T105316Z-5f3c9a2b"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := startServer(t, "SKILLSAGE_RECORDING_DIR="+dir, "SKILLSAGE_RECORDING_EXEC=/no/such/program", "SKILLSAGE_NETWORK_ADDRESSES=127.0.0.1", "SKILLSAGE_ADMIN_LISTEN=")
+	p.eventually("told so", func() bool { return strings.Contains(p.out.String(), "nothing follows earlier recordings") })
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(10 * time.Second); code != exitOK {
+		t.Errorf("exit status %d:\n%s", code, p.out.String())
+	}
 }

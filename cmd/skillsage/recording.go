@@ -30,8 +30,8 @@ type recordings struct {
 	on       bool                // something may be recorded; else there is what was recorded earlier
 	store    *store.Store        // nil if there is not
 	recorder *recording.Recorder // nil like store
-	delivery *delivery.Delivery  // what follows them; nil like store, and for earlier ones where nothing can be written
-	pages    *httpapi.Recordings // nil like store
+	delivery *delivery.Delivery  // what follows them; nil like store, and for earlier ones where it can't be done
+	pages    *httpapi.Recordings // likewise
 }
 
 // startRecordings begins to record what the configuration asks for, sees to what earlier processes have recorded, and makes the
@@ -51,7 +51,13 @@ func (s *server) startRecordings(cfg *config.Config) error {
 	if err := s.startRecorder(cfg); err != nil {
 		return err
 	}
-	return s.recordings.makePages(c)
+	if err := s.recordings.makePages(c); err != nil {
+		if c.On() {
+			return err
+		}
+		s.log.Error("earlier recordings can't be watched", "error", err)
+	}
+	return nil
 }
 
 func (s *server) openStore(c config.Recording) (err error) {
@@ -111,20 +117,14 @@ func (r *recordings) watch() http.Handler {
 // startRecorder begins to record, or only to finish what was recorded earlier. The store is there.
 func (s *server) startRecorder(cfg *config.Config) error {
 	c, r := cfg.Recording, &s.recordings
-	following, err := deliveryOptions(cfg, r.store, s.log)
-	if err != nil {
-		return err
-	}
 	onEvent := func(recording.Event) {}
-	if r.delivery, err = delivery.New(following); err == nil {
+	var err error
+	if r.delivery, err = s.startDelivery(cfg); err == nil {
 		onEvent = r.delivery.Handle
 	} else if r.on {
 		return err
 	} else {
-		s.log.Warn("nothing follows earlier recordings, since their folder can't be written", "error", err)
-		if following.Upload != nil {
-			_ = following.Upload.Close()
-		}
+		s.log.Error("nothing follows earlier recordings", "error", err)
 	}
 	options := recording.Options{
 		Store:       r.store,
@@ -153,6 +153,19 @@ func (s *server) startRecorder(cfg *config.Config) error {
 	}
 	s.signaling.SetRecorder(recorder{r.recorder, c.Mode}, told)
 	return nil
+}
+
+// startDelivery begins to do what follows recordings. The store is there.
+func (s *server) startDelivery(cfg *config.Config) (*delivery.Delivery, error) {
+	options, err := deliveryOptions(cfg, s.recordings.store, s.log)
+	if err != nil {
+		return nil, err
+	}
+	following, err := delivery.New(options)
+	if err != nil && options.Upload != nil {
+		_ = options.Upload.Close()
+	}
+	return following, err
 }
 
 // relayed has a room relayed, in the recorder's words.
