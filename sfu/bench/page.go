@@ -333,7 +333,11 @@ func (p *page) cipher() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.legs {
-		for _, s := range l.pc.GetStats() {
+		stats := l.pc.GetStats()
+		// It reads a field without a lock that the end of the connection, when the server goes, writes. Whoever takes
+		// the lock after it has come before that.
+		l.pc.GetTransceivers()
+		for _, s := range stats {
 			if t, ok := s.(webrtc.TransportStats); ok {
 				return t.SRTPCipher
 			}
