@@ -1,26 +1,4 @@
-import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
+import { page } from '../common/vite.js';
 
-const server = process.env.SKILLSAGE_ADMIN ?? 'http://localhost:9090';
-
-export default defineConfig({
-  // The page is served from wherever the server is mounted, by several names.
-  base: './',
-  plugins: [
-    react(),
-    {
-      // The folder must exist in a fresh clone, or the server that embeds it does not compile.
-      name: 'keep-dist',
-      generateBundle() {
-        this.emitFile({ type: 'asset', fileName: '.gitkeep', source: '' });
-      },
-    },
-  ],
-  build: {
-    target: 'es2022',
-    // A content security policy of 'self' has no room for data: and inline code.
-    assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
-  },
-  server: { proxy: { '/api': server } },
-});
+export default defineConfig(page({ '/api': process.env.SKILLSAGE_ADMIN ?? 'http://localhost:9090' }));

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState, type FormEvent } from 'react';
 import type { ChatMessage, UserRole } from '@skillsage/hook';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import { ROLE_NAME } from './invitation';
 import { PanelHead } from './PanelHead';
 

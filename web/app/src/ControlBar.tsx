@@ -1,5 +1,5 @@
 import type { UseWebRTC } from '@skillsage/hook';
-import { Icon, type IconName } from './Icon';
+import { Icon, type IconName } from '../../common/Icon';
 
 export type Panel = 'chat' | 'code';
 

@@ -1,5 +1,5 @@
 import { useEffect, useId, useRef, useState } from 'react';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 
 /** A text to pass on. */
 export function CopyField({ label, value }: { label: string; value: string }) {

@@ -1,7 +1,7 @@
 import { useEffect, useId, type FormEvent } from 'react';
 import { useDevices, type UserRole, type UseWebRTC } from '@skillsage/hook';
 import { DevicePickers } from './DevicePickers';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import { ROLE_NAME } from './invitation';
 import { LevelMeter } from './LevelMeter';
 import { MediaTrouble } from './MediaTrouble';

@@ -1,5 +1,5 @@
 import type { MediaFailure } from '@skillsage/hook';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 
 function explain({ name, message }: MediaFailure): { title: string; text: string } {
   switch (name) {

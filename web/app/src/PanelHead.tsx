@@ -1,5 +1,5 @@
 import type { ReactNode } from 'react';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 
 export function PanelHead({ title, onClose, children }: { title: string; onClose: () => void; children?: ReactNode }) {
   return (

@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import type { RecordingCall } from './recording';
 
 interface RecordButtonProps {

@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { Dialog } from './Dialog';
+import { Dialog } from '../../common/Dialog';
 import type { RecordingCall } from './recording';
 
 /** The red sign that nobody misses, for as long as a recording runs. It tells more when pressed. */

@@ -1,6 +1,6 @@
 import { useState } from 'react';
-import { Dialog } from './Dialog';
-import { Icon } from './Icon';
+import { Dialog } from '../../common/Dialog';
+import { Icon } from '../../common/Icon';
 import type { Person } from './people';
 import { namesOf, whyNot, type RecordingCall } from './recording';
 import { WhatIsRecorded } from './RecordingBadge';

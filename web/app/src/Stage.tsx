@@ -1,6 +1,6 @@
 import type { UseWebRTC } from '@skillsage/hook';
 import { Alone } from './Alone';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import type { Invitation } from './invitation';
 import type { Person } from './people';
 import { Quality, QualityWord } from './Quality';

@@ -1,5 +1,5 @@
 import type { UseWebRTC } from '@skillsage/hook';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import type { Person } from './people';
 
 type Noted = UseWebRTC['unsupported'][number];

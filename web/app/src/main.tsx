@@ -1,7 +1,8 @@
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './App';
-import './styles/base.css';
+import '../../common/styles/base.css';
+import '../../common/styles/parts.css';
 import './styles/lobby.css';
 import './styles/call.css';
 import './styles/quality.css';

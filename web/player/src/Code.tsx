@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'react';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import { indexAt, type CodeState, type Story } from './story';
 import { clock } from './time';
 

@@ -1,4 +1,4 @@
-import { Dialog } from './Dialog';
+import { Dialog } from '../../common/Dialog';
 
 const KEYS: [string[], string][] = [
   [['space', 'K'], 'Play or pause'],
@@ -13,7 +13,7 @@ const KEYS: [string[], string][] = [
 
 export function Help({ onClose }: { onClose: () => void }) {
   return (
-    <Dialog title="Keyboard shortcuts" onClose={onClose}>
+    <Dialog open title="Keyboard shortcuts" onClose={onClose}>
       <dl className="keys">
         {KEYS.map(([keys, what]) => (
           <div key={what}>

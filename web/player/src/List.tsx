@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useState, type FormEvent } from 'react';
-import { Dialog } from './Dialog';
-import { Icon } from './Icon';
+import { Dialog } from '../../common/Dialog';
+import { Icon } from '../../common/Icon';
 import { ask, send } from './source';
 import { bytes, clock, when } from './time';
 
@@ -267,7 +267,7 @@ function Share({ recording, onClose }: { recording: Listed; onClose: () => void 
     );
   };
   return (
-    <Dialog title="Link to the recording" onClose={onClose}>
+    <Dialog open title="Link to the recording" onClose={onClose}>
       <p className="dialog-text">Whoever has the link can watch and download {nameOf(recording)}, and nothing else, until it expires.</p>
       <div className="field">
         <label htmlFor="ttl">Good for</label>
@@ -313,7 +313,7 @@ function Delete({ recording, onClose, onDone }: { recording: Listed; onClose: ()
     }
   };
   return (
-    <Dialog title="Delete the recording?" onClose={onClose}>
+    <Dialog open title="Delete the recording?" onClose={onClose}>
       <p className="dialog-text">
         {nameOf(recording)}
         {recording.started && `, ${when(recording.started)}`}. Its files are gone for good, and links to it lead nowhere.

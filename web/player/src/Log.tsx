@@ -1,5 +1,5 @@
 import { memo } from 'react';
-import { Icon, type IconName } from './Icon';
+import { Icon, type IconName } from '../../common/Icon';
 import { FollowButton } from './Messages';
 import type { Entry } from './story';
 import { clock } from './time';
@@ -7,10 +7,10 @@ import { useFollow } from './useFollow';
 
 const ICONS: Record<Entry['kind'], IconName> = {
   people: 'person',
-  screen: 'screen',
+  screen: 'monitor',
   chat: 'chat',
   code: 'code',
-  recording: 'record',
+  recording: 'dot',
   media: 'wave',
 };
 

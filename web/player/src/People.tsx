@@ -1,4 +1,4 @@
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import type { Manifest, MediaFile } from './manifest';
 import type { Source } from './source';
 import type { Story } from './story';

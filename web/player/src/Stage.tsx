@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState, type CSSProperties, type Ref } from 'react';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import type { MediaFile } from './manifest';
 import type { Player, Snapshot } from './player';
 import type { Source } from './source';
@@ -105,7 +105,7 @@ function TileView({ tile, place, player, time, source, volume, large, onLarge }:
       ))}
       {(!current || !picture) && (
         <div className="avatar">
-          <Icon name={tile.kind === 'screen' ? 'screen' : 'person'} />
+          <Icon name={tile.kind === 'screen' ? 'monitor' : 'person'} />
         </div>
       )}
       {trouble && (

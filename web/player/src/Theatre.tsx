@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Code } from './Code';
 import { Help } from './Help';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import { Log } from './Log';
 import type { Manifest } from './manifest';
 import { Messages } from './Messages';

@@ -1,4 +1,4 @@
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import type { Player, Snapshot } from './player';
 import { clock } from './time';
 import type { Volumes } from './useVolumes';

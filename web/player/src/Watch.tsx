@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react';
 import type { Manifest } from './manifest';
-import { Icon } from './Icon';
+import { Icon } from '../../common/Icon';
 import { load, Refusal, type Source } from './source';
 import { Theatre } from './Theatre';
 import { when } from './time';
