@@ -13,12 +13,18 @@ export class SilenceWatch {
   readonly #timer: ReturnType<typeof setInterval>;
   #received = 0;
   #still = 0;
+  #looking = false;
 
   constructor(connections: () => RTCPeerConnection[], onSilence: () => void) {
     this.#connections = connections;
     this.#onSilence = onSilence;
     this.#timer = setInterval(() => {
-      void this.#look().catch(() => undefined);
+      // A browser that is slow to answer must not be asked twice at once: one look would count as two.
+      if (this.#looking) return;
+      this.#looking = true;
+      void this.#look()
+        .catch(() => undefined)
+        .finally(() => (this.#looking = false));
     }, INTERVAL);
   }
 
