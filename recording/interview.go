@@ -1,7 +1,6 @@
 package recording
 
 import (
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -68,14 +67,6 @@ type member struct {
 	attested bool // that it agrees
 	refused  bool // once: nobody else's word counts for it any more
 }
-
-type answer int
-
-const (
-	unanswered answer = iota
-	agrees
-	refuses
-)
 
 // wish is that there be a recording. Guarded by interview.mu.
 type wish struct {
@@ -233,54 +224,6 @@ func (iv *interview) stop(by string, now time.Time) error {
 	return nil
 }
 
-func (iv *interview) consent(id string, agreed bool, now time.Time) error {
-	iv.mu.Lock()
-	defer iv.mu.Unlock()
-	if iv.recorder.opts.Consent != manifest.ConsentRequired && !agreed {
-		return refuse(CodeNotAllowed, "this server does not ask whether people agree to be recorded")
-	}
-	refusal := manifest.Event{Type: manifest.ConsentRefused, Participant: id}
-	if id == Everyone {
-		iv.attested = agreed
-		for _, m := range iv.members {
-			m.attested = agreed
-		}
-		refusal.Participant, refusal.By = "", API
-	} else {
-		m := iv.member(id)
-		if m == nil {
-			return refuse(CodeNotAllowed, "only a member of this room can answer whether it may be recorded")
-		}
-		given := refuses
-		if agreed {
-			given = agrees
-		}
-		if m.answer == given {
-			return nil
-		}
-		m.answer, m.answered, m.asked, m.refused = given, now, true, m.refused || !agreed
-		if !agreed { // who comes next may be the same person, on a page that was loaded anew
-			iv.attested = false
-		}
-	}
-	if agreed {
-		iv.push(func() {
-			if iv.session != nil {
-				iv.putConsent(iv.session, now)
-			}
-		})
-		return nil
-	}
-	iv.push(func() { iv.consentEvent(now, refusal) })
-	if w := iv.wish; w != nil && w.end == nil {
-		iv.endWishLocked(&ending{at: now, reason: manifest.Refused, by: id})
-		if !w.begun {
-			iv.declined = append(iv.declined, w)
-		}
-	}
-	return nil
-}
-
 // endWishLocked ends the wish that holds, if there is one.
 func (iv *interview) endWishLocked(e *ending) {
 	if iv.wish != nil && iv.wish.end == nil {
@@ -352,52 +295,10 @@ func (iv *interview) statusLocked() Status {
 
 // Consent.
 
-// agreesLocked tells whether a member may be recorded.
-func (iv *interview) agreesLocked(m *member) bool {
-	return iv.recorder.opts.Consent != manifest.ConsentRequired || m.answer == agrees || m.attested && !m.refused
-}
-
-// pendingLocked tells whether a member has to be asked, or has been and has not answered: one with media, or that has shown that it
-// answers. Other sockets are mostly second ones of people who answer on another, like a chat's; nobody would ever answer there.
-func (iv *interview) pendingLocked(m *member) bool {
-	return (m.media || m.refused) && m.answer == unanswered && !iv.agreesLocked(m)
-}
-
-// hearsLocked tells whether what a socket says may be put down. One that is not asked has, as far as that can be told, the consent of the
-// people in its role: there has to be one who agrees, and none who has not answered.
-func (iv *interview) hearsLocked(id string) bool {
-	speaker := iv.member(id)
-	if speaker != nil && (iv.agreesLocked(speaker) || speaker.media || speaker.refused) {
-		return iv.agreesLocked(speaker)
-	}
-	agreed := iv.recorder.opts.Consent != manifest.ConsentRequired
-	for _, m := range iv.members {
-		if speaker != nil && speaker.role != m.role {
-			continue
-		}
-		if iv.pendingLocked(m) {
-			return false
-		}
-		agreed = agreed || iv.agreesLocked(m)
-	}
-	return agreed
-}
-
-// The work of run.
-
 // event puts something down that has happened.
 func (iv *interview) event(at time.Time, e manifest.Event) {
 	if iv.session != nil {
 		iv.session.event(at, e)
-	}
-}
-
-// consentEvent is event for what is part of a recording although it comes before.
-func (iv *interview) consentEvent(at time.Time, e manifest.Event) {
-	if iv.session != nil {
-		iv.session.event(at, e)
-	} else if iv.recorder.opts.Consent == manifest.ConsentRequired && len(iv.asked) < 2*maxParticipants {
-		iv.asked = append(iv.asked, e)
 	}
 }
 
@@ -599,132 +500,6 @@ func (iv *interview) retire() bool {
 	return true
 }
 
-// tap begins to hear of the room's sources.
-func (iv *interview) tap(now time.Time) {
-	if now.Before(iv.retap) {
-		return
-	}
-	iv.retap = now.Add(retapAfter)
-	if err := iv.recorder.opts.Relayed(iv.room); errors.Is(err, ErrNoRoom) {
-		return
-	} else if err != nil {
-		iv.mu.Lock()
-		iv.endWishLocked(&ending{at: now, reason: manifest.Error, detail: "the room's media do not go through this server: " + err.Error()})
-		iv.mu.Unlock()
-		return
-	}
-	t := &tapping{iv}
-	iv.tapping = t
-	untap, err := iv.recorder.opts.Media.Tap(iv.room, t)
-	if err != nil {
-		iv.log.Debug("no media yet to be recorded", "error", err)
-		iv.tapping = nil
-		return
-	}
-	iv.untap = untap
-}
-
-// endTap ends tap.
-func (iv *interview) endTap() {
-	if iv.tapping == nil {
-		return
-	}
-	iv.untap()
-	iv.tapping, iv.untap, iv.retap = nil, nil, time.Time{}
-	for _, t := range iv.tracks {
-		iv.close(t)
-	}
-	iv.tracks = nil
-}
-
-// tapping hears of sources, on the goroutine of the relay's room.
-type tapping struct{ iv *interview }
-
-func (t *tapping) SourceStarted(s Source) {
-	t.iv.post(func() {
-		if t.iv.tapping == t {
-			t.iv.tracks = append(t.iv.tracks, &roomTrack{source: s})
-		}
-	})
-}
-
-func (t *tapping) SourceEnded(s Source) {
-	t.iv.post(func() {
-		i := slices.IndexFunc(t.iv.tracks, func(known *roomTrack) bool { return known.source.ID() == s.ID() })
-		if t.iv.tapping != t || i < 0 {
-			return
-		}
-		t.iv.close(t.iv.tracks[i])
-		t.iv.tracks = slices.Delete(t.iv.tracks, i, i+1)
-	})
-}
-
-// RoomEnded comes when the last member leaves, and where the next one has joined in between and so is in another room of the
-// relay's: then there is always somebody here, and nothing else tells of it.
-func (t *tapping) RoomEnded() {
-	t.iv.post(func() {
-		if t.iv.tapping == t {
-			t.iv.endTap()
-		}
-	})
-}
-
-// roomTrack is one source of the room.
-type roomTrack struct {
-	source   Source
-	sink     *sink   // where the session puts it; nil: not known
-	reader   *reader // that records it; nil: none
-	unusable bool    // for this session
-}
-
-// close says that a source has ended.
-func (iv *interview) close(t *roomTrack) {
-	if t.reader != nil {
-		t.reader.ended.Store(true)
-		t.reader = nil
-	}
-}
-
-// askConsent notes who publishes, and asks those of them who have to agree.
-func (iv *interview) askConsent(now time.Time) {
-	iv.mu.Lock()
-	defer iv.mu.Unlock()
-	for _, t := range iv.tracks {
-		m := iv.member(t.source.Member())
-		if m == nil {
-			continue
-		}
-		m.media = true
-		if iv.pendingLocked(m) && !m.asked {
-			m.asked = true
-			iv.consentEvent(now, manifest.Event{Type: manifest.ConsentAsked, Participant: m.id})
-		}
-	}
-}
-
-// putConsent puts down who has agreed, where it takes that.
-func (iv *interview) putConsent(s *session, now time.Time) {
-	if iv.recorder.opts.Consent != manifest.ConsentRequired {
-		return
-	}
-	iv.mu.Lock()
-	defer iv.mu.Unlock()
-	for _, m := range iv.members {
-		if s.agreed[m.id] || !iv.agreesLocked(m) {
-			continue
-		}
-		e, at := manifest.Event{Type: manifest.ConsentGiven, Participant: m.id}, m.answered
-		if m.answer != agrees {
-			if !m.media {
-				continue
-			}
-			e.By, at = API, now
-		}
-		s.agreed[m.id] = true
-		s.event(at, e)
-	}
-}
-
 // begin makes a recording, if all is there that it takes.
 func (iv *interview) begin(now time.Time) {
 	iv.mu.Lock()
@@ -785,44 +560,4 @@ func credit(by string) (participant, operator string) {
 		return "", API
 	}
 	return by, ""
-}
-
-// openTracks begins to record the sources of those who may be recorded. Where one follows another the last one is.
-func (iv *interview) openTracks(s *session) {
-	type place struct {
-		sink *sink
-		kind string
-	}
-	var may []*roomTrack
-	for _, t := range iv.tracks {
-		role, agreed := iv.agrees(t.source.Member())
-		if !agreed || t.unusable {
-			continue
-		}
-		if t.sink == nil {
-			t.sink = s.sinkFor(t, role)
-		}
-		if t.sink != nil {
-			may = append(may, t)
-		}
-	}
-	taken := make(map[place]bool)
-	for _, t := range slices.Backward(may) {
-		at := place{t.sink, t.source.Kind()}
-		if t.reader == nil && !taken[at] {
-			s.open(t)
-		}
-		taken[at] = taken[at] || t.reader != nil
-	}
-}
-
-// agrees tells whether somebody may be recorded who is there.
-func (iv *interview) agrees(id string) (role string, agreed bool) {
-	iv.mu.Lock()
-	defer iv.mu.Unlock()
-	m := iv.member(id)
-	if m == nil {
-		return "", false
-	}
-	return m.role, iv.agreesLocked(m)
 }
