@@ -15,7 +15,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"skillsage/internal/testkit/freeport"
+	"skillsage/internal/testkit/journal"
 )
 
 // binary is the program itself, built once for all tests.
@@ -48,7 +48,7 @@ type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	base string // http://127.0.0.1:PORT
-	out  lockedBuffer
+	out  journal.Journal
 	done chan struct{} // closed when it has ended
 	err  error         // of Wait; read after done
 }
@@ -85,6 +85,7 @@ func startServer(t *testing.T, environ ...string) *process {
 	p := startProcess(t, append([]string{"PORT=" + port, "SKILLSAGE_SERVER_ADDRESS=127.0.0.1"}, environ...))
 	p.base = "http://127.0.0.1:" + port
 	p.eventually("healthy", func() bool { return p.status("/healthz") == 200 })
+	p.eventually("introduced", func() bool { return strings.Contains(p.out.String(), " listens on TCP ") })
 	return p
 }
 
@@ -184,23 +185,6 @@ func (p *process) hear(conn *websocket.Conn, prefix string) string {
 func freePort(t *testing.T) string {
 	t.Helper()
 	return strconv.Itoa(freeport.Find(t))
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // modes runs a test in both modes.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -13,8 +14,11 @@ import (
 	"skillsage/web"
 )
 
-// printLinks says where the server listens and how to try it: the two links of a fresh interview.
-func printLinks(out io.Writer, cfg *config.Config, s *server) {
+// printLinks says where the server listens and how to try it: the two links of a fresh interview. It writes once, so that
+// no line of the log comes between.
+func printLinks(to io.Writer, cfg *config.Config, s *server) {
+	out := new(bytes.Buffer)
+	defer func() { _, _ = out.WriteTo(to) }() // nobody may be there to read it
 	tcp := s.front.Addr().(*net.TCPAddr)
 	base := pageURL(tcp, s.certs != nil, s.certificateName())
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"skillsage/internal/testkit/freeport"
+	"skillsage/internal/testkit/journal"
 	"skillsage/internal/testkit/pebble"
 	"skillsage/network/front"
 )
@@ -20,7 +21,7 @@ import (
 type acme struct {
 	*pebble.Authority
 	t         *testing.T
-	log       *journal
+	log       *journal.Journal
 	opts      Options
 	listening *net.TCPAddr
 }
@@ -28,7 +29,7 @@ type acme struct {
 func newACME(t *testing.T, validity time.Duration, domains ...string) *acme {
 	t.Helper()
 	listening := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: freeport.Find(t)}
-	authority, log := pebble.Start(t, listening.Port, validity), &journal{}
+	authority, log := pebble.Start(t, listening.Port, validity), new(journal.Journal)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%s", log)
@@ -40,7 +41,7 @@ func newACME(t *testing.T, validity time.Duration, domains ...string) *acme {
 		Dir:     filepath.Join(t.TempDir(), "made", "for", "them"),
 		CA:      authority.Directory,
 		Roots:   authority.Roots,
-		Logger:  log.logger(),
+		Logger:  log.Logger(),
 	}, listening}
 }
 
@@ -105,11 +106,11 @@ func TestACME(t *testing.T) {
 				t.Errorf("a challenge for %s", name)
 			}
 		}
-		if n := a.log.count("level=ERROR"); n != 0 {
+		if n := a.log.Count("level=ERROR"); n != 0 {
 			t.Errorf("%s", a.log)
 		}
 	})
-	if n := a.log.count(`msg="certificates: certificate obtained successfully"`); n != 2 {
+	if n := a.log.Count(`msg="certificates: certificate obtained successfully"`); n != 2 {
 		t.Errorf("obtained %d times:\n%s", n, a.log)
 	}
 
@@ -162,13 +163,13 @@ func TestRenewal(t *testing.T) {
 
 // An authority that can't be reached is no reason not to start, and does not delay the end.
 func TestNoAuthority(t *testing.T) {
-	log := &journal{}
-	s, err := Open(Options{Domains: []string{"a.example.com"}, Dir: t.TempDir(), CA: "https://127.0.0.1:1/dir", Logger: log.logger()})
+	log := new(journal.Journal)
+	s, err := Open(Options{Domains: []string{"a.example.com"}, Dir: t.TempDir(), CA: "https://127.0.0.1:1/dir", Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Begin(&net.TCPAddr{IP: net.IPv6unspecified, Port: 1})
-	eventually(t, "a failure", func() bool { return log.count("level=ERROR") > 0 })
+	eventually(t, "a failure", func() bool { return log.Count("level=ERROR") > 0 })
 	if served(t, s, "a.example.com") != nil {
 		t.Error("a certificate")
 	}

@@ -9,17 +9,17 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"skillsage/internal/testkit/journal"
 )
 
 func TestMain(m *testing.M) {
@@ -30,32 +30,6 @@ func TestMain(m *testing.M) {
 		// It finds out within five seconds that its lock has been given back.
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
 }
-
-// journal keeps a log.
-type journal struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.Write(p)
-}
-
-func (j *journal) count(text string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.buf.String(), text)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.String()
-}
-
-func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -146,11 +120,11 @@ func served(t *testing.T, s Source, name string) []byte {
 // New files are served within an interval, to whoever connects from then on. As long as they are not good the old ones are,
 // and the log says so once.
 func TestReload(t *testing.T) {
-	dir, log := folder(t.TempDir()), &journal{}
+	dir, log := folder(t.TempDir()), new(journal.Journal)
 	tomorrow := time.Now().Add(24 * time.Hour)
 	first, second, third := newPair(t, tomorrow, "*.a.example", "a.example"), newPair(t, tomorrow, "b.example"), newPair(t, tomorrow, "c.example")
 	dir.write(t, first)
-	s, err := Open(Options{CertFile: dir.cert(), KeyFile: dir.key(), Interval: 10 * time.Millisecond, Logger: log.logger()})
+	s, err := Open(Options{CertFile: dir.cert(), KeyFile: dir.key(), Interval: 10 * time.Millisecond, Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,9 +138,9 @@ func TestReload(t *testing.T) {
 		{cert: second.cert, key: first.key},
 		{cert: []byte("half"), key: second.key},
 	} {
-		before := log.count("the certificate stays as it was")
+		before := log.Count("the certificate stays as it was")
 		dir.write(t, bad)
-		eventually(t, "a warning", func() bool { return log.count("the certificate stays as it was") > before })
+		eventually(t, "a warning", func() bool { return log.Count("the certificate stays as it was") > before })
 		if !bytes.Equal(served(t, s, "a.example"), first.cert) {
 			t.Error("another certificate")
 		}
@@ -177,13 +151,13 @@ func TestReload(t *testing.T) {
 		t.Errorf("name %q", s.Name())
 	}
 
-	before := log.count("the certificate stays as it was")
+	before := log.Count("the certificate stays as it was")
 	if err := os.Remove(dir.key()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a warning", func() bool { return log.count("the certificate stays as it was") > before })
+	eventually(t, "a warning", func() bool { return log.Count("the certificate stays as it was") > before })
 	time.Sleep(100 * time.Millisecond)
-	if n := log.count("the certificate stays as it was"); n != before+1 {
+	if n := log.Count("the certificate stays as it was"); n != before+1 {
 		t.Errorf("%d warnings", n-before)
 	}
 	dir.write(t, third)
@@ -192,7 +166,7 @@ func TestReload(t *testing.T) {
 
 // Names that lead to other files from one moment to the next, with the times that they had.
 func TestSymbolicLinks(t *testing.T) {
-	dir, log := t.TempDir(), &journal{}
+	dir, log := t.TempDir(), new(journal.Journal)
 	tomorrow := time.Now().Add(24 * time.Hour)
 	var all []made
 	for _, name := range []string{"one", "two"} {
@@ -213,7 +187,7 @@ func TestSymbolicLinks(t *testing.T) {
 	if err := os.Symlink("one", string(now)); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(Options{CertFile: now.cert(), KeyFile: now.key(), Interval: 10 * time.Millisecond, Logger: log.logger()})
+	s, err := Open(Options{CertFile: now.cert(), KeyFile: now.key(), Interval: 10 * time.Millisecond, Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +200,7 @@ func TestSymbolicLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the second", func() bool { return bytes.Equal(served(t, s, "two.example"), all[1].cert) })
-	if n := log.count("level=WARN"); n != 0 {
+	if n := log.Count("level=WARN"); n != 0 {
 		t.Errorf("%s", log)
 	}
 }
@@ -254,15 +228,15 @@ func TestBadFiles(t *testing.T) {
 
 // It may be the only one there is; the log tells.
 func TestExpired(t *testing.T) {
-	dir, log := folder(t.TempDir()), &journal{}
+	dir, log := folder(t.TempDir()), new(journal.Journal)
 	old := newPair(t, time.Now().Add(-time.Minute), "a.example")
 	dir.write(t, old)
-	s, err := Open(Options{CertFile: dir.cert(), KeyFile: dir.key(), Logger: log.logger()})
+	s, err := Open(Options{CertFile: dir.cert(), KeyFile: dir.key(), Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closeSource(t, s)
-	if log.count("level=WARN msg=\"certificate has expired\"") != 1 || !bytes.Equal(served(t, s, "a.example"), old.cert) {
+	if log.Count("level=WARN msg=\"certificate has expired\"") != 1 || !bytes.Equal(served(t, s, "a.example"), old.cert) {
 		t.Errorf("%s", log)
 	}
 }

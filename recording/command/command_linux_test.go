@@ -17,32 +17,16 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"skillsage/internal/testkit/journal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// journal keeps a log.
-type journal struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.String()
-}
-
 // shell runs a script, which only tests do.
-func shell(t *testing.T, opts Options, script string, args ...string) (*Runner, *journal) {
+func shell(t *testing.T, opts Options, script string, args ...string) (*Runner, *journal.Journal) {
 	t.Helper()
-	log := &journal{}
+	log := new(journal.Journal)
 	opts.Args = append([]string{"sh", "-c", script, "sh"}, args...)
 	opts.Logger = slog.New(slog.NewTextHandler(log, nil))
 	r, err := New(opts)

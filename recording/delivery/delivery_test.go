@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"skillsage/internal/testkit/journal"
 	"skillsage/recording"
 	"skillsage/recording/command"
 	"skillsage/recording/manifest"
@@ -41,7 +42,7 @@ type stage struct {
 	store  *store.Store
 	bucket string // folder
 	opts   Options
-	log    *journal
+	log    *journal.Journal
 
 	server *httptest.Server
 	mu     sync.Mutex
@@ -62,7 +63,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { folders.Close() })
-	s := &stage{T: t, store: folders, bucket: t.TempDir(), log: &journal{}, status: http.StatusOK, hear: func(told) {}}
+	s := &stage{T: t, store: folders, bucket: t.TempDir(), log: new(journal.Journal), status: http.StatusOK, hear: func(told) {}}
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.server.Close)
 	logger := slog.New(slog.NewTextHandler(s.log, nil))
@@ -79,24 +80,6 @@ func newStage(t *testing.T) *stage {
 		}
 	})
 	return s
-}
-
-// journal keeps a log.
-type journal struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.String()
 }
 
 func (s *stage) serve(w http.ResponseWriter, r *http.Request) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"skillsage/internal/testkit/freeport"
+	"skillsage/internal/testkit/journal"
 )
 
 // The receivers of the manual take what is sent, and nothing that was signed by somebody else or altered.
@@ -76,10 +77,10 @@ func TestManual(t *testing.T) {
 }
 
 // serve runs a receiver until the end of the test.
-func serve(t *testing.T, dir string, command []string) (address string, said *journal) {
+func serve(t *testing.T, dir string, command []string) (address string, said *journal.Journal) {
 	t.Helper()
 	port := strconv.Itoa(freeport.Find(t))
-	address, said = net.JoinHostPort("127.0.0.1", port), &journal{}
+	address, said = net.JoinHostPort("127.0.0.1", port), new(journal.Journal)
 	process := exec.Command(command[0], command[1:]...)
 	process.Dir, process.Stdout, process.Stderr = dir, said, said
 	process.Env = append(os.Environ(), "PORT="+port, "WEBHOOK_SECRET=whsec_"+base64.StdEncoding.EncodeToString(secret))

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"skillsage/internal/testkit/journal"
 	"skillsage/recording/retry"
 )
 
@@ -81,24 +82,6 @@ func (r *receiver) ids() (ids []string) {
 		ids = append(ids, got.id())
 	}
 	return ids
-}
-
-// journal keeps a log.
-type journal struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.String()
 }
 
 var secret = bytes.Repeat([]byte{7}, 32)
@@ -336,7 +319,7 @@ func TestAnswers(t *testing.T) {
 		}
 	})
 	t.Run("410", func(t *testing.T) {
-		log := &journal{}
+		log := new(journal.Journal)
 		r := newReceiver(t, func(w http.ResponseWriter, got request) { w.WriteHeader(http.StatusGone) })
 		opts := quick(folder(t), r.URL)
 		opts.Logger = slog.New(slog.NewTextHandler(log, nil))
