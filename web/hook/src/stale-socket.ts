@@ -43,6 +43,7 @@ export class StaleSocket {
         if (reached && !over()) {
           this.#preferWebSocket();
           engine.close();
+          return; // over long-polling it may take its time, and is not closed a second time
         }
       }
     } finally {
