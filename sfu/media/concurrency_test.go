@@ -51,7 +51,6 @@ func TestEverythingAtOnce(t *testing.T) {
 	const packets = 20_000
 	var publishing, others sync.WaitGroup
 	stop := make(chan struct{})
-	scratch := new(replayScratch)
 	deliver := func(to *binding, i uint16) {
 		payload := deltaPayload
 		if i%20 == 0 {
@@ -79,7 +78,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			feed.SetTarget(Target{Spatial: int8(i % 3), Temporal: 3, Paused: i%7 == 0})
 			feed.Current()
 		},
-		func(int) { feed.sendReplay(scratch, monotonic()) },
+		func(int) { feed.sendReplay(monotonic()) },
 		func(i int) {
 			if tap, err := []*Source{a, b}[i%2].Tap(TapOptions{Wait: time.Millisecond}); err == nil {
 				readTap(t, tap, i%1000)
@@ -111,7 +110,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	feed.SetTarget(HighestTarget)
 	a.SetCarrier(up.upstream)
 	feed.SetSource(a)
-	for feed.sendReplay(scratch, monotonic()) != 0 {
+	for feed.sendReplay(monotonic()) != 0 {
 	}
 	before := feed.Stats().Packets
 	for i := range uint16(40) {

@@ -2,15 +2,16 @@ package media
 
 import (
 	"encoding/binary"
+	"errors"
+	"maps"
 	"sync"
 	"sync/atomic"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
-	"github.com/pion/webrtc/v4"
 
 	"skillsage/network/traffic"
+	"skillsage/sfu/aead"
 )
 
 // Wire takes encrypted packets to the remote peer. Its Write copies them and does not block; kind decides which are
@@ -20,8 +21,9 @@ type Wire interface {
 }
 
 const (
-	maxPacket = 2048 // bytes, more than any packet has
-	maxGuess  = 4    // cycles of a sender's sequence numbers that can have gone by unseen
+	maxGuess = 4 // cycles of a sender's sequence numbers that can have gone by unseen
+	// maxIndexes is of how many streams that are gone the index is still known.
+	maxIndexes = 4 * maxStreams
 	// stackInterval is how often a packet goes through the stack as well, which so sees that the peer is
 	// alive, and keeps its own count of the cycles of the sequence numbers (RFC 3711 section 3.3.1).
 	stackInterval    = int64(1e9)
@@ -29,17 +31,25 @@ const (
 	srtcpReplayCheck = 64           // packets
 )
 
+var errTooBig = errors.New("media: packet too big")
+
 // direct is a connection's SRTP past the stack: with keys of the same handshake, from the socket's reader
 // straight to the sources and from the feeds straight to the socket. It saves each packet four queues and as
 // many goroutines.
 //
 // A connection that has one sends nothing else through the stack, from its first packet to its last: two
 // senders with the same keys would use the same nonces. What it receives may come by both ways.
+//
+// RTP with AES-GCM is protected by ciphers that leave it to this package to know the index of a packet; all else,
+// RTCP too, by contexts that find it out.
 type direct struct {
-	wire atomic.Pointer[Wire]
+	sealer *aead.Cipher // of RTP that is sent, and that is received; nil: not AES-GCM
+	wire   atomic.Pointer[Wire]
 
 	outMu sync.Mutex    // a leaf
 	local *srtp.Context // guarded by outMu
+
+	opener *aead.Cipher
 
 	// Guarded by Port.inMu.
 	remote  *srtp.Context
@@ -47,14 +57,6 @@ type direct struct {
 	stackAt int64  // when a packet last went through the stack too
 	wiredAt int64  // as lastWired
 }
-
-// scratch is space for one packet, shared by all connections: one for each that is at work, not for each there is.
-type scratch struct {
-	header rtp.Header
-	packet [maxPacket]byte
-}
-
-var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // SetWire says where the peer's packets go from now on. Only a Port that has a wire when it is first
 // connected, and whose peer is the DTLS client, uses it; all others send through the stack.
@@ -80,21 +82,34 @@ func (p *Port) goDirect() {
 	if !ok || p.wire == nil {
 		return
 	}
-	local, err := srtp.CreateContext(keys.LocalMasterKey, keys.LocalMasterSalt, profile)
-	if err != nil {
-		p.log.Warn("media goes through the stack", "error", err)
-		return
-	}
-	remote, err := srtp.CreateContext(keys.RemoteMasterKey, keys.RemoteMasterSalt, profile,
-		srtp.SRTPNoReplayProtection(), srtp.SRTCPReplayProtection(srtcpReplayCheck))
+	d, err := newDirect(keys, profile)
 	if err != nil {
 		p.log.Warn("media goes through the stack", "error", err)
 		return
 	}
 	wire := p.wire // a copy: writers read what is stored without p.mu
-	d := &direct{local: local, remote: remote}
 	d.wire.Store(&wire)
 	p.direct.Store(d)
+}
+
+func newDirect(keys srtp.SessionKeys, profile srtp.ProtectionProfile) (d *direct, err error) {
+	d = new(direct)
+	if d.local, err = srtp.CreateContext(keys.LocalMasterKey, keys.LocalMasterSalt, profile); err != nil {
+		return nil, err
+	}
+	d.remote, err = srtp.CreateContext(keys.RemoteMasterKey, keys.RemoteMasterSalt, profile,
+		srtp.SRTPNoReplayProtection(), srtp.SRTCPReplayProtection(srtcpReplayCheck))
+	if err != nil {
+		return nil, err
+	}
+	if profile != srtp.ProtectionProfileAeadAes128Gcm && profile != srtp.ProtectionProfileAeadAes256Gcm {
+		return d, nil
+	}
+	if d.sealer, err = aead.New(keys.LocalMasterKey, keys.LocalMasterSalt); err != nil {
+		return nil, err
+	}
+	d.opener, err = aead.New(keys.RemoteMasterKey, keys.RemoteMasterSalt)
+	return d, err
 }
 
 // Deliver takes an SRTP or SRTCP packet that came from the peer's address. The packet is the port's during the
@@ -111,23 +126,19 @@ func (p *Port) Deliver(packet []byte) bool {
 		p.deliverRTCP(d, packet)
 		return true
 	}
-	ssrc := binary.BigEndian.Uint32(packet[8:])
-	to := p.boundTo(ssrc)
-	if to == nil {
+	stream := p.boundTo(binary.BigEndian.Uint32(packet[8:]))
+	if stream == nil {
 		return false // the stack finds out whose it is
 	}
-	// Not in place: what fails to decrypt here may still do so in the stack.
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	plain, err := d.remote.DecryptRTP(s.packet[:], packet, &s.header)
-	if err != nil {
-		if plain, err = d.guess(ssrc, packet, s); err != nil {
-			p.counters.undecrypted.Add(1)
-			return false
-		}
+	w := passages.Get().(*passage)
+	defer passages.Put(w)
+	payload, ok := d.open(w, packet, stream)
+	if !ok {
+		p.counters.undecrypted.Add(1)
+		return false
 	}
-	p.received(plain, to)
-	now := p.lastHeard.Load()
+	now := monotonic()
+	p.take(w, payload, stream.to, now)
 	p.wired(d, now)
 	if now-d.stackAt >= stackInterval {
 		d.stackAt, p.twice = now, packetID(packet)
@@ -136,19 +147,57 @@ func (p *Port) Deliver(packet []byte) bool {
 	return true
 }
 
-// guess decrypts a packet of a stream whose rollover counter (RFC 3711 section 3.3.1) may be ahead: the first
-// packets of a stream go through the stack, and so do those that come from an address without a route.
-// inMu is held.
-func (d *direct) guess(ssrc uint32, packet []byte, s *scratch) ([]byte, error) {
-	known, _ := d.remote.ROC(ssrc)
-	d.guesses++
-	d.remote.SetROC(ssrc, known+1+d.guesses%maxGuess)
-	plain, err := d.remote.DecryptRTP(s.packet[:], packet, &s.header)
-	if err != nil {
-		d.remote.SetROC(ssrc, known)
+// open reads a packet's header and decrypts its payload; false: it is not what the peer sent, or not at this
+// time. Not in place: what fails to decrypt here may still do so in the stack. inMu is held.
+func (d *direct) open(w *passage, packet []byte, s *boundStream) (payload []byte, ok bool) {
+	if d.opener == nil {
+		return d.openAny(w, packet, s.ssrc)
 	}
-	return plain, err
+	start, ok := w.in.parseHeader(packet)
+	if !ok {
+		return nil, false
+	}
+	index := s.index.unwrap(w.in.sequence)
+	if payload, err := d.opener.Open(&w.nonce, w.payload[:0], packet[:start], packet[start:], s.ssrc, rolled(index)); err == nil {
+		s.index.saw(index)
+		return payload, true
+	}
+	index += uint64(d.guess()) << 16
+	payload, err := d.opener.Open(&w.nonce, w.payload[:0], packet[:start], packet[start:], s.ssrc, rolled(index))
+	if err != nil {
+		return nil, false
+	}
+	s.index.saw(index)
+	return payload, true
 }
+
+// openAny is open for ciphers other than AES-GCM.
+func (d *direct) openAny(w *passage, packet []byte, ssrc uint32) (payload []byte, ok bool) {
+	plain, err := d.remote.DecryptRTP(w.payload[:], packet, &w.stacked)
+	if err != nil {
+		known, _ := d.remote.ROC(ssrc)
+		d.remote.SetROC(ssrc, known+d.guess())
+		if plain, err = d.remote.DecryptRTP(w.payload[:], packet, &w.stacked); err != nil {
+			d.remote.SetROC(ssrc, known)
+			return nil, false
+		}
+	}
+	start, ok := w.in.parseHeader(plain)
+	if !ok {
+		return nil, false
+	}
+	return plain[start:], true
+}
+
+// guess says how far ahead of what is known a sender's rollover counter may be: the first packets of a stream go
+// through the stack, and so do those that come from an address without a route. inMu is held.
+func (d *direct) guess() uint32 {
+	d.guesses++
+	return 1 + d.guesses%maxGuess
+}
+
+// rolled is the packet index (RFC 3711 section 3.3.1) of a number of a sequenceUnwrapper, which has one cycle to spare.
+func rolled(sequence uint64) uint64 { return sequence - 1<<16 }
 
 // deliverRTCP decrypts a compound packet and takes its parts (RFC 3550 section 6.1). inMu is held.
 func (p *Port) deliverRTCP(d *direct, packet []byte) {
@@ -187,14 +236,17 @@ func packetID(packet []byte) uint64 {
 
 // boundStream is a stream of the peer that belongs to an upstream.
 type boundStream struct {
-	ssrc uint32
-	to   *binding
+	ssrc  uint32
+	to    *binding
+	index *sequenceUnwrapper // guarded by inMu
 }
 
-func (p *Port) boundTo(ssrc uint32) *binding {
-	for _, b := range *p.bound.Load() {
-		if b.ssrc == ssrc {
-			return b.to
+// boundTo is the stream of that SSRC, or nil. What it points to is guarded by inMu where it changes.
+func (p *Port) boundTo(ssrc uint32) *boundStream {
+	list := *p.bound.Load()
+	for i := range list {
+		if list[i].ssrc == ssrc {
+			return &list[i]
 		}
 	}
 	return nil
@@ -205,31 +257,38 @@ func (p *Port) listBound() {
 	var bound []boundStream
 	for ssrc, b := range p.streams {
 		if to := b.upstream.Load(); to != nil {
-			bound = append(bound, boundStream{ssrc, to})
+			bound = append(bound, boundStream{ssrc, to, p.indexOf(ssrc)})
 		}
 	}
 	p.bound.Store(&bound)
 }
 
-// writeRTP sends a packet by the way that was decided on.
-func (p *Port) writeRTP(stack webrtc.TrackLocalWriter, header *rtp.Header, payload []byte, kind traffic.Kind) error {
-	if d := p.direct.Load(); d != nil {
-		return d.writeRTP(header, payload, kind)
+// indexOf is how far a stream has come, which a sender goes on with when it begins anew. p.mu is held.
+func (p *Port) indexOf(ssrc uint32) *sequenceUnwrapper {
+	index := p.indexes[ssrc]
+	if index != nil {
+		return index
 	}
-	_, err := stack.WriteRTP(header, payload)
-	return err
+	if len(p.indexes) >= maxIndexes {
+		maps.DeleteFunc(p.indexes, func(known uint32, _ *sequenceUnwrapper) bool { return p.streams[known] == nil })
+	}
+	index = new(sequenceUnwrapper)
+	p.indexes[ssrc] = index
+	return index
 }
 
-func (d *direct) writeRTP(header *rtp.Header, payload []byte, kind traffic.Kind) error {
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	n, err := (&rtp.Packet{Header: *header, Payload: payload}).MarshalTo(s.packet[:])
-	if err != nil {
-		return err
+// writeRTP sends a packet whose header has been written.
+func (d *direct) writeRTP(w *passage, header int, payload []byte, kind traffic.Kind) error {
+	if header+len(payload)+aead.TagSize > len(w.packet) {
+		return errTooBig
 	}
+	if d.sealer != nil {
+		return (*d.wire.Load()).Write(d.sealer.Seal(&w.nonce, w.packet[:header], payload, w.header.ssrc, w.header.index), kind)
+	}
+	plain := append(w.packet[:header], payload...)
 	d.outMu.Lock()
 	defer d.outMu.Unlock()
-	sealed, err := d.local.EncryptRTP(s.packet[:n], s.packet[:n], &s.header)
+	sealed, err := d.local.EncryptRTP(plain, plain, &w.stacked)
 	if err != nil {
 		return err
 	}
@@ -246,11 +305,11 @@ func (p *Port) writeRTCP(packets []rtcp.Packet) error {
 	if err != nil {
 		return err
 	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	w := passages.Get().(*passage)
+	defer passages.Put(w)
 	d.outMu.Lock()
 	defer d.outMu.Unlock()
-	sealed, err := d.local.EncryptRTCP(s.packet[:0], plain, nil)
+	sealed, err := d.local.EncryptRTCP(w.packet[:0], plain, nil)
 	if err != nil {
 		return err
 	}

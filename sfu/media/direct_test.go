@@ -238,18 +238,29 @@ type nullWire struct{}
 
 func (nullWire) Write([]byte, traffic.Kind) error { return nil }
 
-// goDirectWith makes a port direct without a handshake and returns the keys of its peer's side.
+// goDirectWith makes a port direct without a handshake and returns the keys with which its peer sends.
 func goDirectWith(t testing.TB, p *Port, w Wire) (peer *srtp.Context) {
+	t.Helper()
+	peer, _ = goDirectAs(t, p, w, srtp.ProtectionProfileAeadAes256Gcm)
+	return peer
+}
+
+// goDirectAs is goDirectWith for any cipher. It returns the keys with which the peer receives, too.
+func goDirectAs(t testing.TB, p *Port, w Wire, profile srtp.ProtectionProfile) (sends, receives *srtp.Context) {
 	t.Helper()
 	s := &p.secrets
 	suite := uint16(dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)
-	s.hello, s.suite, s.profile = true, suite, srtp.ProtectionProfileAeadAes256Gcm
+	s.hello, s.suite, s.profile = true, suite, profile
 	s.clientRandom, s.master = make([]byte, randomSize), make([]byte, 48)
 	config := srtp.Config{Profile: s.profile}
 	if err := config.ExtractSessionKeysFromDTLS(s, true); err != nil {
 		t.Fatal(err)
 	}
-	peer, err := srtp.CreateContext(config.Keys.LocalMasterKey, config.Keys.LocalMasterSalt, s.profile)
+	sends, err := srtp.CreateContext(config.Keys.LocalMasterKey, config.Keys.LocalMasterSalt, profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receives, err = srtp.CreateContext(config.Keys.RemoteMasterKey, config.Keys.RemoteMasterSalt, profile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +269,132 @@ func goDirectWith(t testing.TB, p *Port, w Wire) (peer *srtp.Context) {
 	if p.direct.Load() == nil {
 		t.Fatal("not direct")
 	}
-	return peer
+	return sends, receives
+}
+
+// profiles are one cipher that leaves the index of a packet to the caller, of each size, and one that does not.
+var profiles = []srtp.ProtectionProfile{
+	srtp.ProtectionProfileAeadAes256Gcm, srtp.ProtectionProfileAeadAes128Gcm, srtp.ProtectionProfileAes128CmHmacSha1_80,
+}
+
+// openingWire opens what it is given, as a viewer's browser would.
+type openingWire struct {
+	keys    *srtp.Context
+	packets []rtp.Packet
+	failed  int
+}
+
+func (w *openingWire) Write(sealed []byte, _ traffic.Kind) error {
+	var packet rtp.Packet
+	plain, err := w.keys.DecryptRTP(nil, sealed, nil)
+	if err == nil {
+		err = packet.Unmarshal(plain)
+	}
+	if err != nil {
+		w.failed++
+		return nil
+	}
+	w.packets = append(w.packets, packet)
+	return nil
+}
+
+// A viewer can open all that is sent, whatever the cipher, when sequence numbers begin another cycle: packets, late ones,
+// and retransmissions of the cycle before.
+func TestDirectOverCycles(t *testing.T) {
+	for _, profile := range profiles {
+		t.Run(profile.String(), func(t *testing.T) {
+			port, to := newTestUpstream(t, video)
+			port.decided = false
+			peer, _ := goDirectAs(t, port, nullWire{}, profile)
+			port.bound.Store(&[]boundStream{{1000, to, new(sequenceUnwrapper)}})
+			source := NewSource(SourceOptions{Kind: video})
+			source.SetCarrier(to.upstream)
+			feed, _ := newTestFeed(t, video, false)
+			feed.port.decided = false
+			feed.sequence.highest, feed.rtxIndex = 1<<16|65_000, 65_530
+			wire := &openingWire{}
+			_, wire.keys = goDirectAs(t, feed.port, wire, profile)
+			feed.SetSource(source)
+
+			raw := rtpBytes(t, rtp.Header{PayloadType: 96, SSRC: 1000}, 1, 0, keyPayload)
+			const packets = 2000
+			var late []byte
+			for n := range packets {
+				binary.BigEndian.PutUint16(raw[2:], uint16(n+64_000))
+				binary.BigEndian.PutUint16(raw[17:], uint16(n))
+				sealed, err := peer.EncryptRTP(nil, raw, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n%100 == 35 {
+					late = sealed
+					continue
+				}
+				port.Deliver(sealed)
+				if n%100 == 36 {
+					port.Deliver(late)
+				}
+				if n%100 == 50 {
+					feed.resend([]rtcp.NackPair{{PacketID: uint16(feed.sequence.highest) - 20, LostPackets: 3}}, monotonic())
+				}
+			}
+			repaired := int(feed.Stats().Retransmitted)
+			if len(wire.packets) != packets+repaired || wire.failed != 0 || repaired < 20 || port.Stats().Undecrypted != 0 {
+				t.Errorf("%d packets and %d retransmissions came; %d could not be opened, here %d", len(wire.packets), repaired, wire.failed, port.Stats().Undecrypted)
+			}
+		})
+	}
+}
+
+// What the header says is what a receiver reads, with every choice of extensions.
+func TestOutgoingHeader(t *testing.T) {
+	for choice := range 32 {
+		h := outgoingHeader{index: 7<<16 | 65_534, timestamp: 1 << 31, ssrc: 0xfedcba98, payloadType: 127, level: 0x85, delay: 0x012345}
+		h.marker, h.padding = choice&1 != 0, choice&2 != 0
+		if choice&4 != 0 {
+			h.transportID = 14
+		}
+		if choice&8 != 0 {
+			h.levelID = 1
+		}
+		if choice&16 != 0 {
+			h.delayID = 9
+		}
+		var b [headerRoom]byte
+		for i := range b {
+			b[i] = 0xff // of an earlier packet
+		}
+		n := h.put(&b)
+		if h.transportID != 0 {
+			binary.BigEndian.PutUint16(b[numberAt:], 0xabcd)
+		}
+		var got rtp.Header
+		if size, err := got.Unmarshal(b[:n]); err != nil || size != n {
+			t.Fatalf("%+v: %d of %d bytes, %v", h, size, n, err)
+		}
+		if got.Version != 2 || got.Marker != h.marker || got.Padding != h.padding || got.PayloadType != 127 || got.SequenceNumber != 65_534 ||
+			got.Timestamp != h.timestamp || got.SSRC != h.ssrc {
+			t.Errorf("%+v is read as %+v", h, got)
+		}
+		want := map[uint8]string{}
+		if h.transportID != 0 {
+			want[14] = "\xab\xcd"
+		}
+		if h.levelID != 0 {
+			want[1] = "\x85"
+		}
+		if h.delayID != 0 {
+			want[9] = "\x01\x23\x45"
+		}
+		if got.Extension != (len(want) > 0) || len(got.GetExtensionIDs()) != len(want) {
+			t.Errorf("%+v has the extensions %v", h, got.GetExtensionIDs())
+		}
+		for id, value := range want {
+			if string(got.GetExtension(id)) != value {
+				t.Errorf("%+v: extension %d is %x", h, id, got.GetExtension(id))
+			}
+		}
+	}
 }
 
 // directForwarding is forwarding with SRTP on both sides: next makes a packet, which is to be delivered to port.
@@ -266,7 +402,7 @@ func directForwarding(t testing.TB, feeds int) (next func() []byte, port *Port) 
 	port, to := newTestUpstream(t, video)
 	port.decided = false
 	peer := goDirectWith(t, port, nullWire{})
-	port.bound.Store(&[]boundStream{{1000, to}})
+	port.bound.Store(&[]boundStream{{1000, to, new(sequenceUnwrapper)}})
 	source := NewSource(SourceOptions{Kind: video})
 	source.SetCarrier(to.upstream)
 	for range feeds {
@@ -359,11 +495,12 @@ func TestDirectHostilePackets(t *testing.T) {
 
 // A stream of which the first cycles of the sequence numbers went by unseen is taken after a few packets.
 func TestDirectGuessesTheRolloverCounter(t *testing.T) {
-	for cycles := range uint32(maxGuess + 1) {
+	for i := range len(profiles) * (maxGuess + 1) {
+		profile, cycles := profiles[i%len(profiles)], uint32(i/len(profiles))
 		port, to := newTestUpstream(t, video)
 		port.decided = false
-		peer := goDirectWith(t, port, nullWire{})
-		port.bound.Store(&[]boundStream{{1000, to}})
+		peer, _ := goDirectAs(t, port, nullWire{}, profile)
+		port.bound.Store(&[]boundStream{{1000, to, new(sequenceUnwrapper)}})
 		peer.SetROC(1000, cycles)
 		taken := 0
 		for i := range 100 {
@@ -378,7 +515,7 @@ func TestDirectGuessesTheRolloverCounter(t *testing.T) {
 		}
 		// Every packet that this misses, and one each second, goes through the stack.
 		if s := to.upstream.Stats(); taken < 100-maxGuess-1 || s.Packets < 100-maxGuess || int(s.Packets) < taken {
-			t.Errorf("%d cycles: %d taken, %d packets, %d not decrypted", cycles, taken, s.Packets, port.Stats().Undecrypted)
+			t.Errorf("%v, %d cycles: %d taken, %d packets, %d not decrypted", profile, cycles, taken, s.Packets, port.Stats().Undecrypted)
 		}
 	}
 }
@@ -407,13 +544,13 @@ func TestDirectChangesTheWire(t *testing.T) {
 	f.port.decided = false
 	first, second := &recordingWire{}, &recordingWire{}
 	goDirectWith(t, f.port, first)
-	header := &rtp.Header{Version: 2, PayloadType: 100, SSRC: 5, SequenceNumber: 1}
+	w := &passage{header: outgoingHeader{payloadType: 100, ssrc: 5, index: 1}}
 	for i := range 4 {
 		if i == 2 {
 			f.port.SetWire(second)
 		}
-		header.SequenceNumber++
-		if err := f.port.writeRTP(nil, header, []byte{1, 2, 3}, traffic.Video); err != nil {
+		w.header.index++
+		if err := f.port.writeRTP(w, nil, []byte{1, 2, 3}, traffic.Video, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -517,10 +654,10 @@ func TestDirectChangesTheWireWhileSending(t *testing.T) {
 		var wg sync.WaitGroup
 		var sent, done atomic.Int64
 		wg.Go(func() {
-			header := &rtp.Header{Version: 2, SSRC: 5}
+			w := &passage{header: outgoingHeader{ssrc: 5}}
 			for done.Load() == 0 {
-				header.SequenceNumber++
-				if err := p.writeRTP(nil, header, []byte{1}, traffic.Video); err != nil {
+				w.header.index++
+				if err := p.writeRTP(w, nil, []byte{1}, traffic.Video, 0); err != nil {
 					t.Error(err)
 				}
 				sent.Add(1)

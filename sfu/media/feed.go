@@ -75,8 +75,8 @@ type Feed struct {
 	wantedBy uint32 // in that generation of the source
 	wantedIn uint32
 
-	repairs     repairWait // of the viewer's own losses
-	rtxSequence uint16
+	repairs     repairWait    // of the viewer's own losses
+	rtxIndex    uint64        // as outgoingHeader.index, of the next retransmission
 	reports     [4]sentReport // the last sender reports, for the round trip time
 	reportIndex int
 	reported    uint32 // the highest number that the viewer has reported, with its cycles; 0: none yet
@@ -234,7 +234,7 @@ func (f *Feed) Bind(context webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 		formats: negotiatedFormats(context.CodecParameters()),
 	}
 	for _, extension := range context.HeaderExtensions() {
-		if strings.EqualFold(extension.URI, audioLevelURI) && f.kind == webrtc.RTPCodecTypeAudio {
+		if strings.EqualFold(extension.URI, audioLevelURI) && extension.ID < extensionOneByteLimit && f.kind == webrtc.RTPCodecTypeAudio {
 			b.audioLevel = uint8(extension.ID)
 		}
 		if extension.URI == sdp.TransportCCURI && extension.ID < extensionOneByteLimit {
@@ -322,9 +322,10 @@ func matchFormat(formats []negotiatedFormat, codec webrtc.RTPCodecCapability) *n
 }
 
 // forward writes a packet of a layer of the source to the viewer, on the
-// goroutine that delivers it. header is that goroutine's scratch. It reports
-// whether the feed waits for a key frame of this layer.
-func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitingKey bool) {
+// goroutine that delivers it. It reports whether the feed waits for a key frame
+// of this layer.
+func (f *Feed) forward(l *layer, w *passage) (awaitingKey bool) {
+	out, header := &w.out, &w.header
 	f.mu.Lock()
 	if f.source != l.source || !f.ready() || f.replaying || out.serial <= f.settled {
 		f.mu.Unlock()
@@ -378,17 +379,16 @@ func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitin
 		}
 	}
 	f.sequence.saw(sequence)
-	header.Version = 2
-	header.Marker = out.marker
-	header.PayloadType = f.payload.number
-	header.SequenceNumber = uint16(sequence)
-	header.Timestamp = segment.timestamp(out.sequence, out.timestamp)
-	header.SSRC = f.bound.ssrc
+	*header = outgoingHeader{
+		marker: out.marker, payloadType: f.payload.number, index: rolled(sequence), ssrc: f.bound.ssrc,
+		timestamp:   segment.timestamp(out.sequence, out.timestamp),
+		transportID: f.bound.transport,
+	}
 	if out.late {
 		f.resends.sentLate(sequence, out.arrival)
 	} else {
 		f.resends.forwarded()
-		f.timestamp, f.sentAt, f.captured = header.Timestamp, out.arrival, out.capture
+		f.timestamp, f.sentAt, f.captured = header.timestamp, out.arrival, out.capture
 		f.sentPicture(segment, &out.frame)
 	}
 	payload := out.payload
@@ -397,29 +397,24 @@ func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitin
 	}
 	changed := len(payload) > 0 && segment.rewrites(&out.frame)
 	pictures, bases := segment.pictures, segment.bases
-	level, transport, delay := f.bound.audioLevel, f.bound.transport, f.bound.delay
-	wait := max(out.delay, f.delay) // the longer one is the bigger number
+	if f.bound.audioLevel != 0 && len(out.level) == 1 {
+		header.levelID, header.level = f.bound.audioLevel, out.level[0]
+	}
+	if wait := max(out.delay, f.delay); f.bound.delay != 0 && wait != 0 { // the longer one is the bigger number
+		header.delayID, header.delay = f.bound.delay, wait
+	}
 	writer := f.bound.writer
 	if f.payload.hasRED && out.red.payload != nil {
-		payload = out.red.named(header.PayloadType)
-		header.PayloadType = f.payload.red
+		payload = out.red.named(header.payloadType)
+		header.payloadType = f.payload.red
 		f.counters.redundant.Add(1)
 	}
 	f.mu.Unlock()
 
-	header.clearExtensions()
-	if level != 0 && len(out.level) == 1 {
-		_ = header.SetExtension(level, out.level)
-	}
-	if delay != 0 && wait != 0 {
-		header.delay = [3]byte{byte(wait >> 16), byte(wait >> 8), byte(wait)}
-		_ = header.SetExtension(delay, header.delay[:])
-	}
-	header.Padding, header.PaddingSize = false, 0
 	if changed { // in place: the payload is copied by the encryption, then the next feed's turn
 		out.frame.rewrite(payload, out.frame.pictureID-pictures, out.frame.base-bases)
 	}
-	f.write(writer, transport, header, payload, out.arrival)
+	f.write(w, writer, payload, out.arrival)
 	if changed {
 		out.frame.rewrite(payload, out.frame.pictureID, out.frame.base)
 	}
@@ -428,12 +423,8 @@ func (f *Feed) forward(l *layer, out *outgoing, header *outgoingHeader) (awaitin
 
 // write sends a packet. One without a payload stands for a number that turned
 // out to be padding.
-func (f *Feed) write(writer webrtc.TrackLocalWriter, transport uint8, header *outgoingHeader, payload []byte, now int64) {
-	if len(payload) == 0 {
-		header.Padding, header.PaddingSize = true, 1
-	}
-	f.port.numberPacket(transport, header, payload, now)
-	if err := f.port.writeRTP(writer, &header.Header, payload, f.traffic()); err != nil {
+func (f *Feed) write(w *passage, writer webrtc.TrackLocalWriter, payload []byte, now int64) {
+	if err := f.port.writeRTP(w, writer, payload, f.traffic(), now); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}

@@ -199,7 +199,7 @@ func (l *lipSync) capture(kind int, now, extra int64) {
 	c.arrived = max(now+extra+l.delay(), c.arrived)
 	l.after(c.arrived, func(arrival int64) {
 		e.arrived = false
-		c.upstream.received(&packet{payloadType: pt, sequence: number, timestamp: timestamp, ssrc: c.upstream.ssrc, payload: payload, marker: true}, false, arrival)
+		c.upstream.received(&passage{in: packet{payloadType: pt, sequence: number, timestamp: timestamp, ssrc: c.upstream.ssrc, payload: payload, marker: true}}, false, arrival)
 		l.takeReports(arrival)
 		l.listen(arrival)
 		if source == nil || !e.arrived {

@@ -11,6 +11,7 @@ type packet struct {
 	timestamp      uint32
 	ssrc           uint32
 	payload        []byte // without padding
+	padded         bool   // it ends with padding
 	red            redundancy
 	extension      []byte // body of the header extension, or nil
 	twoByteHeaders bool   // RFC 8285 section 4.3 instead of 4.2
@@ -26,26 +27,33 @@ const (
 
 // parse reads a packet and reports whether it is well-formed.
 func (p *packet) parse(b []byte) bool {
+	start, ok := p.parseHeader(b)
+	return ok && p.setPayload(b[start:])
+}
+
+// parseHeader reads all but the payload of a packet, which may be encrypted. It returns where the payload begins.
+func (p *packet) parseHeader(b []byte) (start int, ok bool) {
 	if len(b) < rtpHeaderSize || b[0]>>6 != 2 {
-		return false
+		return 0, false
 	}
 	p.marker = b[1]&0x80 != 0
 	p.payloadType = b[1] & 0x7f
 	p.sequence = binary.BigEndian.Uint16(b[2:])
 	p.timestamp = binary.BigEndian.Uint32(b[4:])
 	p.ssrc = binary.BigEndian.Uint32(b[8:])
+	p.padded = b[0]&0x20 != 0
 	p.extension, p.red = nil, redundancy{}
 
-	start := rtpHeaderSize + 4*int(b[0]&0x0f)
+	start = rtpHeaderSize + 4*int(b[0]&0x0f)
 	if b[0]&0x10 != 0 {
 		if len(b) < start+4 {
-			return false
+			return 0, false
 		}
 		profile := binary.BigEndian.Uint16(b[start:])
 		size := 4 * int(binary.BigEndian.Uint16(b[start+2:]))
 		start += 4
 		if len(b) < start+size {
-			return false
+			return 0, false
 		}
 		p.twoByteHeaders = profile&extensionTwoByteMask == extensionTwoByte
 		if p.twoByteHeaders || profile == extensionOneByte {
@@ -53,21 +61,18 @@ func (p *packet) parse(b []byte) bool {
 		}
 		start += size
 	}
-	end := len(b)
-	if b[0]&0x20 != 0 {
-		if end == start {
+	return start, start <= len(b)
+}
+
+// setPayload takes what follows the header, and leaves out the padding; false: that is longer than all of it.
+func (p *packet) setPayload(b []byte) bool {
+	if p.padded {
+		if len(b) == 0 || b[len(b)-1] == 0 || int(b[len(b)-1]) > len(b) {
 			return false
 		}
-		padding := int(b[end-1])
-		if padding == 0 || padding > end-start {
-			return false
-		}
-		end -= padding
+		b = b[:len(b)-int(b[len(b)-1])]
 	}
-	if start > end {
-		return false
-	}
-	p.payload = b[start:end]
+	p.payload = b
 	return true
 }
 

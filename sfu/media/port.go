@@ -53,23 +53,22 @@ type Port struct {
 	upstreams atomic.Pointer[[]*Upstream] // copied on write under mu
 	feeds     atomic.Pointer[[]*Feed]     // copied on write under mu
 	shared    atomic.Pointer[sharedClock] // of the publisher; written under its mutex; nil: not known yet
-	twccID    atomic.Uint32               // negotiated id of the transport-wide sequence number; 0: none
 
-	history  atomic.Pointer[bwe.History] // of what is sent; nil: no viewer reports on it
+	// Together, since each packet touches them.
+	direct    atomic.Pointer[direct]        // nil: through the stack
+	history   atomic.Pointer[bwe.History]   // of what is sent; nil: no viewer reports on it
+	bound     atomic.Pointer[[]boundStream] // written under mu
+	twice     uint64                        // packetID of the last one that went through the stack as well; guarded by inMu
+	inMu      sync.Mutex                    // held while a packet of the peer is handled
+	twccID    atomic.Uint32                 // negotiated id of the transport-wide sequence number; 0: none
+	lastHeard atomic.Int64
+
 	estimate sendEstimate
+	secrets  dtlsSecrets
 
-	direct  atomic.Pointer[direct]        // nil: through the stack
-	bound   atomic.Pointer[[]boundStream] // written under mu
-	secrets dtlsSecrets
-
-	inMu         sync.Mutex // held while a packet of the peer is handled; guards the rest up to the next comment
-	in           packet
-	twice        uint64 // packetID of the last one that went through the stack as well
-	resend       outgoingHeader
-	resendBuffer []byte
-
-	mu      sync.Mutex            // guards the rest up to the next comment
-	streams map[uint32]*rtpBuffer // of the SSRCs that Pion has opened
+	mu      sync.Mutex                    // guards the rest up to the next comment
+	streams map[uint32]*rtpBuffer         // of the SSRCs that Pion has opened
+	indexes map[uint32]*sequenceUnwrapper // of those that upstreams had; at most maxIndexes, with those that they have
 	closed  bool
 	wire    Wire // nil: none
 	decided bool // whether packets go past the stack
@@ -89,7 +88,6 @@ type Port struct {
 	// Owned by the reporter.
 	nextReport int64
 
-	lastHeard atomic.Int64
 	lastWired atomic.Int64
 	rtt       atomic.Int64 // ns; 0: unknown
 	remb      atomic.Uint64
@@ -98,13 +96,13 @@ type Port struct {
 
 func newPort(opts PortOptions) *Port {
 	p := &Port{
-		log:          opts.Logger,
-		ssrc:         rand.Uint32(),
-		done:         make(chan struct{}),
-		wake:         make(chan struct{}, 1),
-		shift:        nextShift(),
-		resendBuffer: make([]byte, 2+maxPayload),
-		streams:      make(map[uint32]*rtpBuffer),
+		log:     opts.Logger,
+		ssrc:    rand.Uint32(),
+		done:    make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+		shift:   nextShift(),
+		streams: make(map[uint32]*rtpBuffer),
+		indexes: make(map[uint32]*sequenceUnwrapper),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -314,14 +312,27 @@ func (p *Port) poke() {
 // received handles one decrypted RTP packet; to is nil for a stream without an
 // upstream. inMu is held.
 func (p *Port) received(raw []byte, to *binding) {
-	in := &p.in
-	if !in.parse(raw) {
+	w := passages.Get().(*passage)
+	defer passages.Put(w)
+	start, ok := w.in.parseHeader(raw)
+	if !ok {
 		if to != nil {
 			to.upstream.counters.malformed.Add(1)
 		}
 		return
 	}
-	now := monotonic()
+	p.take(w, raw[start:], to, monotonic())
+}
+
+// take is received for a packet whose header has been read into w.in.
+func (p *Port) take(w *passage, payload []byte, to *binding, now int64) {
+	in := &w.in
+	if !in.setPayload(payload) {
+		if to != nil {
+			to.upstream.counters.malformed.Add(1)
+		}
+		return
+	}
 	p.lastHeard.Store(now)
 	if id := uint8(p.twccID.Load()); id != 0 {
 		if value := in.headerExtension(id); len(value) == 2 {
@@ -332,5 +343,5 @@ func (p *Port) received(raw []byte, to *binding) {
 		p.counters.unbound.Add(1)
 		return
 	}
-	to.upstream.received(in, to.retransmission, now)
+	to.upstream.received(w, to.retransmission, now)
 }

@@ -1,7 +1,5 @@
 package media
 
-import "github.com/pion/rtp"
-
 // A viewer who comes late gets the last key frame and what followed it at once,
 // if that is little.
 const (
@@ -129,26 +127,22 @@ func (f *Feed) replayFrom(l *layer, key keyFrame, span uint32, shift uint8) bool
 // reporter, until the feed has all that the layer has delivered: from then on
 // the source's packets are forwarded as they come. next is when to call again; 0:
 // not before the next replay.
-func (f *Feed) sendReplay(scratch *replayScratch, now int64) (next int64) {
+func (f *Feed) sendReplay(now int64) (next int64) {
 	if !f.replayDue.Load() {
 		return 0
 	}
+	w := passages.Get().(*passage)
+	defer passages.Put(w)
 	for range replayBatch {
-		if !f.sendReplayed(scratch, now) {
+		if !f.sendReplayed(w, now) {
 			return 0
 		}
 	}
 	return now + replayPause
 }
 
-// replayScratch is the space in which a reporter makes packets.
-type replayScratch struct {
-	header  outgoingHeader
-	payload [maxPayload]byte
-}
-
 // sendReplayed sends one packet; false: there is none left.
-func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
+func (f *Feed) sendReplayed(w *passage, now int64) bool {
 	f.mu.Lock()
 	source, layer, cursor := f.source, f.layer, f.cursor
 	if !f.replaying {
@@ -160,7 +154,7 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 
 	source.mu.Lock()
 	delivered, admitted := layer.mapper.highest, source.admitted
-	info, size, stored := layer.cache.Get(cursor, scratch.payload[:])
+	info, size, stored := layer.cache.Get(cursor, w.payload[:maxPayload])
 	overrun := delivered-cursor >= uint64(layer.cache.Len()) && delivered > cursor
 	f.mu.Lock()
 	if f.source != source || f.layer != layer || f.cursor != cursor || !f.replaying || !f.ready() {
@@ -188,16 +182,12 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 	segment := f.segments.last()
 	sequence := segment.from + cursor - segment.first
 	f.sequence.saw(sequence)
-	scratch.header.Header = rtp.Header{
-		Version:        2,
-		Marker:         info.Marker,
-		PayloadType:    f.payload.number,
-		SequenceNumber: uint16(sequence),
-		Timestamp:      segment.timestamp(cursor, info.Timestamp),
-		SSRC:           f.bound.ssrc,
-		Extensions:     scratch.header.Extensions[:0],
+	w.header = outgoingHeader{
+		marker: info.Marker, payloadType: f.payload.number, index: rolled(sequence), ssrc: f.bound.ssrc,
+		timestamp:   segment.timestamp(cursor, info.Timestamp),
+		transportID: f.bound.transport,
 	}
-	payload := scratch.payload[:size]
+	payload := w.payload[:size]
 	if segment.describe != nil {
 		d := segment.describe(payload)
 		f.picture.started, f.picture.timestamp, f.picture.dropped = true, info.Timestamp, false
@@ -207,9 +197,9 @@ func (f *Feed) sendReplayed(scratch *replayScratch, now int64) bool {
 		}
 		payload = segment.rewrite(payload)
 	}
-	f.timestamp, f.sentAt, f.captured = scratch.header.Timestamp, now, 0
-	writer, transport := f.bound.writer, f.bound.transport
+	f.timestamp, f.sentAt, f.captured = w.header.timestamp, now, 0
+	writer := f.bound.writer
 	f.mu.Unlock()
-	f.write(writer, transport, &scratch.header, payload, now)
+	f.write(w, writer, payload, now)
 	return true
 }

@@ -10,8 +10,7 @@ import (
 
 // replay does what the reporter of the feed's port would do.
 func (f *feeding) replay() {
-	scratch := new(replayScratch)
-	for f.feed.sendReplay(scratch, monotonic()) != 0 {
+	for f.feed.sendReplay(monotonic()) != 0 {
 	}
 }
 

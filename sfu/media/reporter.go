@@ -40,7 +40,6 @@ func (p *Port) report() {
 	timer := time.NewTimer(time.Duration(reportInterval))
 	defer timer.Stop()
 	var numbers []uint16
-	scratch := new(replayScratch)
 	for {
 		select {
 		case <-p.done:
@@ -57,7 +56,7 @@ func (p *Port) report() {
 		}
 		if p.connected.Load() {
 			for _, f := range *p.feeds.Load() {
-				soon(f.sendReplay(scratch, now))
+				soon(f.sendReplay(now))
 			}
 			p.sendSenderReports(now)
 			soon(p.sendReceiverReport(now))

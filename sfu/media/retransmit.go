@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 
 	"skillsage/network/traffic"
 )
@@ -78,19 +77,21 @@ func (l *resendLimiter) sentLate(sequence uint64, now int64) {
 
 // resend answers a generic NACK from the source's cache: as retransmissions
 // (RFC 4588) where the viewer has negotiated them, else as the same packets.
-// header and buffer are those of the port, whose inMu is held.
-func (f *Feed) resend(nacks []rtcp.NackPair, header *outgoingHeader, buffer []byte, now int64) {
+func (f *Feed) resend(nacks []rtcp.NackPair, now int64) {
+	w := passages.Get().(*passage)
+	defer passages.Put(w)
 	for _, pair := range nacks {
-		f.resendOne(pair.PacketID, header, buffer, now)
+		f.resendOne(w, pair.PacketID, now)
 		for bit := range uint16(16) {
 			if pair.LostPackets&(1<<bit) != 0 {
-				f.resendOne(pair.PacketID+bit+1, header, buffer, now)
+				f.resendOne(w, pair.PacketID+bit+1, now)
 			}
 		}
 	}
 }
 
-func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, now int64) {
+func (f *Feed) resendOne(w *passage, number uint16, now int64) {
+	buffer := w.payload[:2+maxPayload]
 	f.counters.nacked.Add(1)
 	f.mu.Lock()
 	sequence := nearest(f.sequence.highest, number)
@@ -122,14 +123,11 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 		f.counters.nackLimited.Add(1)
 		return
 	}
-	header.Header = rtp.Header{
-		Version:        2,
-		Marker:         info.Marker,
-		PayloadType:    f.payload.number,
-		SequenceNumber: uint16(sequence),
-		Timestamp:      segment.timestamp(inLayer, info.Timestamp),
-		SSRC:           f.bound.ssrc,
-		Extensions:     header.Extensions[:0],
+	header := &w.header
+	*header = outgoingHeader{
+		marker: info.Marker, payloadType: f.payload.number, index: rolled(sequence), ssrc: f.bound.ssrc,
+		timestamp:   segment.timestamp(inLayer, info.Timestamp),
+		transportID: f.bound.transport,
 	}
 	payload := buffer[2 : 2+size]
 	if dropped, known := f.picture.fates.of(info.Timestamp); !known {
@@ -138,24 +136,22 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 		payload = nil
 	}
 	twice := false
-	if len(payload) == 0 { // the number was kept for a packet that is not to be sent
-		header.Padding, header.PaddingSize = true, 1
-	} else if f.payload.hasRTX && f.bound.rtxSSRC != 0 {
+	// Without a payload the number was kept for a packet that is not to be sent.
+	if len(payload) != 0 && f.payload.hasRTX && f.bound.rtxSSRC != 0 {
 		binary.BigEndian.PutUint16(buffer, uint16(sequence))
 		payload = buffer[:2+size]
-		header.PayloadType = f.payload.rtx
-		header.SSRC = f.bound.rtxSSRC
-		header.SequenceNumber = f.rtxSequence
-		f.rtxSequence++
+		header.payloadType = f.payload.rtx
+		header.ssrc = f.bound.rtxSSRC
+		header.index = f.rtxIndex
+		f.rtxIndex++
 		if twice = f.losesRepairs() && f.resends.allowCopy(); twice {
-			f.rtxSequence++
+			f.rtxIndex++
 		}
 	}
-	writer, transport := f.bound.writer, f.bound.transport
+	writer := f.bound.writer
 	f.mu.Unlock()
 
-	f.port.numberPacket(transport, header, payload, now)
-	if err := f.port.writeRTP(writer, &header.Header, payload, traffic.Repair); err != nil {
+	if err := f.port.writeRTP(w, writer, payload, traffic.Repair, now); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}
@@ -164,9 +160,8 @@ func (f *Feed) resendOne(number uint16, header *outgoingHeader, buffer []byte, n
 	if !twice {
 		return
 	}
-	header.SequenceNumber++
-	f.port.numberPacket(transport, header, payload, now)
-	if err := f.port.writeRTP(writer, &header.Header, payload, traffic.Repair); err != nil {
+	header.index++
+	if err := f.port.writeRTP(w, writer, payload, traffic.Repair, now); err != nil {
 		f.counters.writeErrors.Add(1)
 		return
 	}

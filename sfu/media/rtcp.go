@@ -38,7 +38,7 @@ func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
 			p.receptionReports(packet.Reports, ssrc, now)
 		case *rtcp.TransportLayerNack:
 			if f := p.feedOf(packet.MediaSSRC); f != nil && concerns(packet.MediaSSRC, ssrc) {
-				f.resend(packet.Nacks, &p.resend, p.resendBuffer, now)
+				f.resend(packet.Nacks, now)
 			}
 		case *rtcp.PictureLossIndication:
 			if f := p.feedOf(packet.MediaSSRC); f != nil && concerns(packet.MediaSSRC, ssrc) {

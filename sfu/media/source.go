@@ -261,25 +261,26 @@ type outgoing struct {
 
 // deliver takes a packet from one of the source's upstreams and writes it to all
 // feeds. The inMu of the upstream's port is held.
-func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
+func (s *Source) deliver(u *Upstream, f *format, w *passage, now int64) {
+	in, out := &w.in, &w.out
 	var d frame
 	if f.describe != nil {
 		d = f.describe(in.payload)
 	}
-	l := s.admit(u, f, in, &d, now)
+	l := s.admit(u, f, w, &d, now)
 	if l == nil {
 		return
 	}
-	u.out.level, u.out.red = in.headerExtension(u.audioLevel), in.red
+	out.level, out.red = in.headerExtension(u.audioLevel), in.red
 	awaitingKey := false
 	if taps := s.taps.Load(); taps != nil {
-		awaitingKey = taps.copied(l, u)
+		awaitingKey = taps.copied(l, u, out)
 	}
-	if u.out.stale {
+	if out.stale {
 		return
 	}
 	for _, feed := range *s.feeds.Load() {
-		if feed.forward(l, &u.out, &u.header) {
+		if feed.forward(l, w) {
 			awaitingKey = true
 		}
 	}
@@ -293,9 +294,10 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 	}
 }
 
-// admit decides whether a packet is forwarded, stores it and fills u.out. It
+// admit decides whether a packet is forwarded, stores it and fills w.out. It
 // returns the packet's layer, or nil.
-func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) *layer {
+func (s *Source) admit(u *Upstream, f *format, w *passage, d *frame, now int64) *layer {
+	in, out := &w.in, &w.out
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clockRate := f.codec.ClockRate
@@ -321,7 +323,7 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 	}
 	if m.late && l.cache.Seen(m.sequence) {
 		if s.taps.Load() != nil && l.cache.Forgot(m.sequence) {
-			u.out = outgoing{
+			*out = outgoing{
 				sequence: m.sequence, timestamp: m.timestamp, source: in.timestamp, marker: in.marker, late: true, stale: true,
 				format: f, payload: in.payload, arrival: now,
 			}
@@ -360,16 +362,16 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 	if now-s.surveyed >= surveyInterval || !l.active.Load() {
 		s.survey(now)
 	}
-	u.out = outgoing{
+	*out = outgoing{
 		sequence: m.sequence, timestamp: m.timestamp, source: in.timestamp, marker: in.marker, key: d.key, late: m.late, restarts: restarts,
 		frame: *d, serial: s.admitted, format: f, payload: in.payload, arrival: now,
 		delay: s.repairs.playoutDelay(),
 	}
 	if in.red.payload != nil && !m.late && s.taps.Load() != nil {
-		u.out.missing, u.out.before = l.missingBefore(m.sequence)
+		out.missing, out.before = l.missingBefore(m.sequence)
 	}
 	if len(s.order) > 1 {
-		u.out.capture = u.captured(in.timestamp, clockRate)
+		out.capture = u.captured(in.timestamp, clockRate)
 	}
 	return l
 }

@@ -349,13 +349,13 @@ func (s *Source) End() {
 
 // copied gives a packet that is being delivered to the taps and reports whether
 // one of them waits for a key frame of this layer.
-func (t *taps) copied(l *layer, u *Upstream) (awaitingKey bool) {
+func (t *taps) copied(l *layer, u *Upstream, last *outgoing) (awaitingKey bool) {
 	clock := u.port.shared.Load()
-	for n := min(u.out.missing, u.out.red.headers-1); n > 0; n-- {
-		t.recovered(l, u, n, clock)
+	for n := min(last.missing, last.red.headers-1); n > 0; n-- {
+		t.recovered(l, u, last, n, clock)
 	}
 	for _, reader := range t.readers {
-		wakes, waits := reader.queue.packet(l, u, &u.out, clock)
+		wakes, waits := reader.queue.packet(l, u, last, clock)
 		if wakes {
 			reader.poke()
 		}
@@ -366,13 +366,13 @@ func (t *taps) copied(l *layer, u *Upstream) (awaitingKey bool) {
 
 // recovered gives the taps the packet that came n before one that repeats it, because it is
 // missing.
-func (t *taps) recovered(l *layer, u *Upstream, n int, clock *sharedClock) {
-	payload, earlier := u.out.red.copyOf(n)
+func (t *taps) recovered(l *layer, u *Upstream, last *outgoing, n int, clock *sharedClock) {
+	payload, earlier := last.red.copyOf(n)
 	out := outgoing{
-		sequence: u.out.sequence - uint64(n), timestamp: u.out.timestamp - earlier, source: u.out.source - earlier,
-		format: u.out.format, payload: payload, level: u.out.level, arrival: u.out.arrival,
+		sequence: last.sequence - uint64(n), timestamp: last.timestamp - earlier, source: last.source - earlier,
+		format: last.format, payload: payload, level: last.level, arrival: last.arrival,
 	}
-	if len(payload) == 0 || earlier == 0 || int32(out.timestamp-u.out.before) <= 0 {
+	if len(payload) == 0 || earlier == 0 || int32(out.timestamp-last.before) <= 0 {
 		return
 	}
 	for _, reader := range t.readers {

@@ -239,7 +239,7 @@ func TestTapWithoutReports(t *testing.T) {
 	d.tap.done()
 	for n, exact := uint16(11), false; !exact; n++ {
 		now += 100e6
-		d.to.upstream.received(&packet{payloadType: 96, sequence: n, timestamp: 1000 + uint32(n-10)*9000, ssrc: 1000, payload: numbered(false, int(n))}, false, now)
+		d.to.upstream.received(&passage{in: packet{payloadType: 96, sequence: n, timestamp: 1000 + uint32(n-10)*9000, ssrc: 1000, payload: numbered(false, int(n))}}, false, now)
 		p := d.next(TapPacket)
 		if step := p.Captured.Sub(before.Captured); step < 94*time.Millisecond || step > 106*time.Millisecond {
 			t.Fatalf("100 ms after the last one: %v", step)
@@ -297,7 +297,7 @@ func TestTapStaysWithTheTimeThatPasses(t *testing.T) {
 			case 40:
 				timestamp -= 1 << 30
 			}
-			d.to.upstream.received(&packet{payloadType: 96, sequence: n, timestamp: timestamp, ssrc: 1000, payload: numbered(n == 0, int(n))}, false, now)
+			d.to.upstream.received(&passage{in: packet{payloadType: 96, sequence: n, timestamp: timestamp, ssrc: 1000, payload: numbered(n == 0, int(n))}}, false, now)
 			for event := d.at(now - monotonic()); event.Kind != 0; event = d.at(now - monotonic()) {
 				if event.Kind != TapPacket {
 					continue
@@ -702,7 +702,7 @@ func TestTapWhateverTheNetworkDoes(t *testing.T) {
 			if a.number == 0 {
 				payload = numbered(true, 0)
 			}
-			d.to.upstream.received(&packet{payloadType: 96, sequence: a.number, timestamp: uint32(a.number) * 270, ssrc: 1000, payload: payload}, false, a.at)
+			d.to.upstream.received(&passage{in: packet{payloadType: 96, sequence: a.number, timestamp: uint32(a.number) * 270, ssrc: 1000, payload: payload}}, false, a.at)
 			if i%pause == 0 {
 				drain(a.at)
 			}

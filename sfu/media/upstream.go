@@ -38,10 +38,6 @@ type Upstream struct {
 
 	retransmissionsBound atomic.Bool // written under port.mu
 
-	// Guarded by port.inMu.
-	out    outgoing
-	header outgoingHeader
-
 	source     atomic.Pointer[Source]      // of a group; written under Source.mu of either source
 	streams    atomic.Pointer[[]*Upstream] // of a group, by index; copied on write under port.mu
 	format     atomic.Pointer[format]      // of the last packet
@@ -229,7 +225,8 @@ func (u *Upstream) clockRate() uint32 {
 
 // received handles a packet. A retransmission is turned into the packet that it
 // repeats (RFC 4588 section 4). port.inMu is held.
-func (u *Upstream) received(in *packet, retransmission bool, now int64) {
+func (u *Upstream) received(w *passage, retransmission bool, now int64) {
+	in := &w.in
 	if retransmission {
 		if len(in.payload) < 2 {
 			u.counters.probes.Add(1)
@@ -279,5 +276,5 @@ func (u *Upstream) received(in *packet, retransmission bool, now int64) {
 		u.counters.unassigned.Add(1)
 		return
 	}
-	source.deliver(u, f, in, now)
+	source.deliver(u, f, w, now)
 }
