@@ -63,8 +63,8 @@ type Feed struct {
 	bound     bindingParameters
 	payload   negotiatedFormat
 	picture   picture
-	segments  segments      // of source; the last one is being sent while running
-	resends   resendLimiter // its history stands between what each packet needs and what not
+	resends   resendLimiter
+	segments  segments // of source; the last one is being sent while running
 
 	streamID string
 	trackID  string
@@ -84,14 +84,15 @@ type Feed struct {
 
 // bindingParameters is what Pion negotiated for the sender.
 type bindingParameters struct {
+	id      string
+	formats []negotiatedFormat
+
 	writer     webrtc.TrackLocalWriter // nil: not bound
 	ssrc       uint32
 	rtxSSRC    uint32 // 0: none
 	audioLevel uint8  // ids of header extensions; 0: not negotiated
 	transport  uint8  // the transport-wide sequence number
 	delay      uint8  // the playout delay
-	id         string
-	formats    []negotiatedFormat
 }
 
 // negotiatedFormat is a payload format that the viewer takes.

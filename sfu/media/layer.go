@@ -41,17 +41,17 @@ type layer struct {
 	active    atomic.Bool
 	temporals atomic.Int32 // the highest temporal layer seen
 
-	// Guarded by the source's mutex.
+	// Guarded by the source's mutex. What each packet touches stands first.
 	live          bool // packets of the present carrier are being forwarded
 	used          bool // packets of any carrier were
-	mapper        sourceMapper
 	cache         *rtpcache.Ring
-	keys          keyRequests
-	key           keyFrame // the last one
 	lastPacket    int64
-	temporal      int // temporal layer of the last packet
-	width, height int
+	temporal      int      // temporal layer of the last packet
+	key           keyFrame // the last one
+	mapper        sourceMapper
 	rates         rateMeter
+	keys          keyRequests
+	width, height int
 }
 
 func newLayer(s *Source, index int) *layer {

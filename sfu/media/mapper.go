@@ -5,27 +5,28 @@ package media
 // are not forwarded (padding) are closed up, those of lost packets stay free,
 // and a new carrier goes on where the old one was. The result starts anywhere;
 // each feed adds an offset of its own.
+//
+// What each packet touches stands first.
 type sourceMapper struct {
-	in      sequenceUnwrapper // of the present carrier
-	started bool
+	in        sequenceUnwrapper // of the present carrier
+	highest   uint64            // last number given out
+	arrival   int64             // and when it was
+	timestamp uint32            // the timestamp that went with it
+	tsOffset  uint32            // added to the carrier's timestamps
+	pending   int32             // what is still to be added to them, a part with each picture
+	started   bool
+	uncertain bool // the present carrier's timestamps were joined by arrival alone
+	used      uint8
+	transit   transit
 
 	// offsets says what is subtracted from the carrier's numbers: the last entry
 	// from its number on, the one before it from its own number up to there, and
-	// so on, so that late packets get the number that was kept free for them.
+	// so on, so that late packets get the number that was kept free for them. used
+	// are there.
 	offsets [16]sequenceOffset
-	used    int
-
-	highest   uint64 // last number given out
-	timestamp uint32 // the timestamp that went with it
-	arrival   int64  // and when it was
-	tsOffset  uint32 // added to the carrier's timestamps
-
 	// clock is a moment by the publisher's NTP clock and by the timestamps given
 	// out, which hold their relation over all carriers; unknown with a rate of 0.
-	clock     instant
-	uncertain bool  // the present carrier's timestamps were joined by arrival alone
-	pending   int32 // what is still to be added to them, a part with each picture
-	transit   transit
+	clock instant
 }
 
 type sequenceOffset struct {
@@ -171,7 +172,7 @@ func (m *sourceMapper) leaveOut(in, offset uint64) {
 		last.from, last.offset = in+1, offset+1
 		return
 	}
-	if m.used == len(m.offsets) {
+	if int(m.used) == len(m.offsets) {
 		copy(m.offsets[:], m.offsets[1:])
 		m.used--
 	}
@@ -180,13 +181,13 @@ func (m *sourceMapper) leaveOut(in, offset uint64) {
 }
 
 func (m *sourceMapper) translateLate(in uint64, timestamp uint32) mapping {
-	for i := m.used - 1; i >= 0; i-- {
+	for i := int(m.used) - 1; i >= 0; i-- {
 		segment := m.offsets[i]
 		if in < segment.from {
 			continue
 		}
 		out := in - segment.offset
-		if i+1 < m.used && out >= m.offsets[i+1].from-m.offsets[i+1].offset {
+		if i+1 < int(m.used) && out >= m.offsets[i+1].from-m.offsets[i+1].offset {
 			return mapping{} // one that was left out, again
 		}
 		return mapping{sequence: out, timestamp: timestamp + m.tsOffset, late: true, ok: true}

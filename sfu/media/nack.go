@@ -16,8 +16,8 @@ const (
 // asked for again (generic NACK, RFC 4585 section 6.2.1). Times are monotonic,
 // in ns.
 type missingPackets struct {
-	enabled  bool
 	sequence sequenceUnwrapper
+	enabled  bool
 	list     []missingPacket // in order of their numbers
 	next     int64           // when requests may be sent again
 	// lossy makes every request go out twice if the publisher is far away: one that is lost costs a round trip more.

@@ -63,6 +63,11 @@ type Port struct {
 	twccID    atomic.Uint32                 // negotiated id of the transport-wide sequence number; 0: none
 	lastHeard atomic.Int64
 
+	twccMu   sync.Mutex
+	twcc     *twcc.Recorder
+	twccHeld int   // packets recorded since the last feedback
+	twccNext int64 // 0: the reporter is to be woken by the next packet
+
 	estimate sendEstimate
 	secrets  dtlsSecrets
 
@@ -76,11 +81,6 @@ type Port struct {
 	clockMu    sync.Mutex
 	clock      ntpOffset // of the publisher at the other end
 	reportedAt int64     // when its feeds last reported together
-
-	twccMu   sync.Mutex
-	twcc     *twcc.Recorder
-	twccHeld int   // packets recorded since the last feedback
-	twccNext int64 // 0: the reporter is to be woken by the next packet
 
 	limitMu sync.Mutex
 	limit   receiveLimit // guarded by limitMu, a leaf

@@ -10,18 +10,16 @@ import (
 // section 6.4.1 and appendix A). Retransmissions do not count as received,
 // because they come in a stream of their own (RFC 4588 section 6.3).
 type receiveStats struct {
-	clockRate uint32
-
-	sequence sequenceUnwrapper
-	first    uint64
-	received uint64
-
-	expectedBefore, receivedBefore uint64 // at the last report
-
-	transit   uint32 // of the last packet, in units of the clock
-	measured  bool
+	sequence  sequenceUnwrapper
+	received  uint64
 	jitter    float64
 	timestamp uint32
+	transit   uint32 // of the last packet, in units of the clock
+	measured  bool
+	clockRate uint32
+
+	first                          uint64
+	expectedBefore, receivedBefore uint64 // at the last report
 }
 
 func (r *receiveStats) packet(sequence uint16, timestamp uint32, now int64) {

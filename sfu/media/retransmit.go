@@ -26,12 +26,23 @@ const (
 
 // resendLimiter bounds what a viewer can make a feed send again.
 type resendLimiter struct {
-	spent  int // of resendBurst, in forwarded packets: each retransmission costs resendPart
-	recent [resendHistory]struct {
-		sequence uint64
-		at       int64
-		times    int
+	spent  int                    // of resendBurst, in forwarded packets: each retransmission costs resendPart
+	recent *[resendHistory]resent // nil: there was none yet
+}
+
+// resent is the last retransmission of a packet.
+type resent struct {
+	sequence uint64
+	at       int64
+	times    int
+}
+
+// last is where the last retransmission of a packet is noted, or of another one in its place.
+func (l *resendLimiter) last(sequence uint64) *resent {
+	if l.recent == nil {
+		l.recent = new([resendHistory]resent)
 	}
+	return &l.recent[sequence%resendHistory]
 }
 
 // forwarded notes a packet that was sent for the first time.
@@ -48,7 +59,7 @@ func (l *resendLimiter) pay() bool {
 
 // allow reports whether the packet may be sent again now, and notes that it is.
 func (l *resendLimiter) allow(sequence uint64, now, rtt int64) bool {
-	recent := &l.recent[sequence%resendHistory]
+	recent := l.last(sequence)
 	again := recent.sequence == sequence && recent.times > 0
 	// The viewer measures the round trip too, and a little differently.
 	if again && (now-recent.at < max(rtt-rtt/8, resendInterval) || recent.times == resendLimit) {
@@ -71,8 +82,7 @@ func (l *resendLimiter) allowCopy() bool { return l.pay() }
 // sentLate notes a packet that has just been forwarded late, so that a request
 // for it that is on its way is not answered too.
 func (l *resendLimiter) sentLate(sequence uint64, now int64) {
-	recent := &l.recent[sequence%resendHistory]
-	recent.sequence, recent.at, recent.times = sequence, now, 1
+	*l.last(sequence) = resent{sequence: sequence, at: now, times: 1}
 }
 
 // resend answers a generic NACK from the source's cache: as retransmissions

@@ -26,25 +26,26 @@ type Source struct {
 	kind   webrtc.RTPCodecType
 	limits *keyLimits
 
+	generation atomic.Uint32 // changes when feeds may have to choose another layer
+	counters   struct {
+		keyFrames, duplicates, padding, notCarrier, switches atomic.Uint64
+		packets, bytes                                       atomic.Uint64 // in front of what else each packet touches
+	}
+	lastPacket atomic.Int64
 	feeds      atomic.Pointer[[]*Feed]  // copied on write under mu
 	taps       atomic.Pointer[taps]     // likewise; nil: none
 	layers     atomic.Pointer[[]*layer] // copied on write under mu; by index, grows only
-	generation atomic.Uint32            // changes when feeds may have to choose another layer
-	lastPacket atomic.Int64
-	counters   struct {
-		packets, bytes, keyFrames, duplicates, padding, notCarrier, switches atomic.Uint64
-	}
 
-	mu       sync.Mutex // guards the rest
-	active   *Upstream  // whose packets are forwarded
-	next     *Upstream  // takes over with its first key frame (audio: packet)
-	order    []*layer   // from the smallest to the biggest
-	surveyed int64      // when the layers were measured
-	repairs  repairWait
+	mu     sync.Mutex // guards the rest
+	active *Upstream  // whose packets are forwarded
 	// admitted counts the packets given to the feeds, so that a feed that has read
 	// them from the cache recognises those.
 	admitted uint64
-	ended    bool // there are no new taps
+	surveyed int64    // when the layers were measured
+	order    []*layer // from the smallest to the biggest
+	repairs  repairWait
+	next     *Upstream // takes over with its first key frame (audio: packet)
+	ended    bool      // there are no new taps
 }
 
 // SourceOptions says what a Source is of.

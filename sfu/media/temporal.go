@@ -119,6 +119,8 @@ const unlimited = math.MaxUint8
 // picture is how a feed stands in the pictures that it sends. Guarded by the
 // feed's mutex.
 type picture struct {
+	fates fates // AV1
+
 	limit     uint8  // the highest temporal layer that is being sent
 	timestamp uint32 // of the layer's present picture
 	started   bool   // timestamp is valid
@@ -127,8 +129,6 @@ type picture struct {
 	sent bool // id and base are valid
 	id   uint16
 	base uint8
-
-	fates fates // AV1
 }
 
 // limitOf is the highest temporal layer that a packed target allows.

@@ -20,31 +20,31 @@ import (
 // group, stands for all of them outside.
 type Upstream struct {
 	// Static.
-	port        *Port
-	group       *Upstream
-	index       int // of the stream in its group
-	track       trackRemote
-	kind        webrtc.RTPCodecType
-	ssrc        uint32
-	mid         string
-	streamID    string
-	formats     [128]*format // by payload type
-	associated  [128]uint8   // payload type of what a retransmission format repeats; 0: none
-	transportCC uint8        // ids of header extensions; 0: not negotiated
-	audioLevel  uint8
+	port       *Port
+	group      *Upstream
+	index      int // of the stream in its group
+	track      trackRemote
+	kind       webrtc.RTPCodecType
+	ssrc       uint32
+	mid        string
+	streamID   string
+	formats    [128]*format // by payload type
+	associated [128]uint8   // payload type of what a retransmission format repeats; 0: none
 
 	done    chan struct{}
 	endOnce sync.Once
 
-	retransmissionsBound atomic.Bool // written under port.mu
-
-	source     atomic.Pointer[Source]      // of a group; written under Source.mu of either source
-	streams    atomic.Pointer[[]*Upstream] // of a group, by index; copied on write under port.mu
-	format     atomic.Pointer[format]      // of the last packet
-	lastPacket atomic.Int64
-	counters   struct {
-		packets, bytes, repaired, redundant, probes, malformed, unassigned, lost, nacked, givenUp, plis atomic.Uint64
+	retransmissionsBound atomic.Bool                 // written under port.mu
+	streams              atomic.Pointer[[]*Upstream] // of a group, by index; copied on write under port.mu
+	counters             struct {
+		repaired, redundant, probes, malformed, unassigned, lost, nacked, givenUp, plis atomic.Uint64
+		packets, bytes                                                                  atomic.Uint64 // in front of what else each packet touches
 	}
+	lastPacket  atomic.Int64
+	source      atomic.Pointer[Source] // of a group; written under Source.mu of either source
+	format      atomic.Pointer[format] // of the last packet
+	transportCC uint8                  // ids of header extensions, static; 0: not negotiated
+	audioLevel  uint8
 
 	mu      sync.Mutex // guards the rest
 	receive receiveStats

@@ -19,16 +19,27 @@ type Ring struct {
 	mask     uint64
 }
 
+// slot is small, so that one look into memory brings those of the next packets too.
 type slot struct {
-	sequence uint64
-	size     int
-	info     Info
-	used     bool
-	stored   bool // false: the packet was seen but its payload was too big to keep
+	sequence  uint64
+	timestamp uint32
+	size      uint16
+	marker    bool
+	state     slotState
 }
 
+type slotState uint8
+
+const (
+	empty slotState = iota
+	seen            // the packet's payload was too big to keep
+	stored
+)
+
+func (s *slot) info() Info { return Info{Timestamp: s.timestamp, Marker: s.marker} }
+
 // New makes a ring of at least slots packets (rounded up to a power of two) of
-// at most slotSize bytes of payload each.
+// at most slotSize bytes of payload each (65,535 at most).
 func New(slots, slotSize int) *Ring {
 	n := 1
 	for n < slots {
@@ -51,16 +62,15 @@ func (r *Ring) Len() int { return len(r.slots) }
 func (r *Ring) Put(sequence uint64, info Info, payload []byte) bool {
 	i := sequence & r.mask
 	s := &r.slots[i]
-	if s.used && s.sequence > sequence {
+	if s.state != empty && s.sequence > sequence {
 		return false
 	}
-	s.used, s.sequence, s.info = true, sequence, info
-	s.stored = len(payload) <= r.slotSize
-	s.size = 0
-	if s.stored {
-		s.size = copy(r.payloads[int(i)*r.slotSize:int(i+1)*r.slotSize], payload)
+	*s = slot{sequence: sequence, timestamp: info.Timestamp, marker: info.Marker, state: seen}
+	if len(payload) > r.slotSize {
+		return false
 	}
-	return s.stored
+	s.size, s.state = uint16(copy(r.payloads[int(i)*r.slotSize:], payload)), stored
+	return true
 }
 
 // Seen reports whether Put has been called with this sequence number, as far
@@ -68,14 +78,14 @@ func (r *Ring) Put(sequence uint64, info Info, payload []byte) bool {
 // be known is not to be taken for new.
 func (r *Ring) Seen(sequence uint64) bool {
 	s := &r.slots[sequence&r.mask]
-	return s.used && s.sequence >= sequence
+	return s.state != empty && s.sequence >= sequence
 }
 
 // Forgot reports whether a packet is older than what the ring reaches back to, so that
 // nobody knows whether Put has been called with it.
 func (r *Ring) Forgot(sequence uint64) bool {
 	s := &r.slots[sequence&r.mask]
-	return s.used && s.sequence > sequence
+	return s.state != empty && s.sequence > sequence
 }
 
 // Get copies the payload of a packet to dst and returns its size. ok is false
@@ -84,17 +94,16 @@ func (r *Ring) Forgot(sequence uint64) bool {
 func (r *Ring) Get(sequence uint64, dst []byte) (info Info, size int, ok bool) {
 	i := sequence & r.mask
 	s := &r.slots[i]
-	if !s.used || s.sequence != sequence || !s.stored || len(dst) < s.size {
+	if s.state != stored || s.sequence != sequence || len(dst) < int(s.size) {
 		return Info{}, 0, false
 	}
 	start := int(i) * r.slotSize
-	copy(dst, r.payloads[start:start+s.size])
-	return s.info, s.size, true
+	return s.info(), copy(dst, r.payloads[start:start+int(s.size)]), true
 }
 
 // Info tells whether a packet can be got, and what is kept of it besides its
 // payload.
 func (r *Ring) Info(sequence uint64) (Info, bool) {
 	s := &r.slots[sequence&r.mask]
-	return s.info, s.used && s.sequence == sequence && s.stored
+	return s.info(), s.state == stored && s.sequence == sequence
 }
