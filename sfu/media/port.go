@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/pion/ice/v4"
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
@@ -78,10 +77,7 @@ type Port struct {
 	clock      ntpOffset // of the publisher at the other end
 	reportedAt int64     // when its feeds last reported together
 
-	twccMu   sync.Mutex
-	twcc     *twcc.Recorder
-	twccHeld int   // packets recorded since the last feedback
-	twccNext int64 // 0: the reporter is to be woken by the next packet
+	arrivals arrivals // of the peer's packets
 
 	limitMu sync.Mutex
 	limit   receiveLimit // guarded by limitMu, a leaf
@@ -116,7 +112,6 @@ func newPort(opts PortOptions) *Port {
 	p.upstreams.Store(&[]*Upstream{})
 	p.feeds.Store(&[]*Feed{})
 	p.bound.Store(&[]boundStream{})
-	p.twcc = twcc.NewRecorder(p.ssrc)
 	return p
 }
 
