@@ -178,7 +178,7 @@ func TestForwardingDoesNotAllocate(t *testing.T) {
 	}
 	for _, feeds := range []int{1, 5} {
 		deliver, sinks := forwarding(t, feeds)
-		for range 3000 { // the arrival times of transport-cc grow to their window
+		for range 3000 { // what is made once is there then
 			deliver()
 		}
 		before := sinks[0].count.Load()

@@ -305,6 +305,19 @@ func (p *Port) writeRTCP(packets []rtcp.Packet) error {
 	if err != nil {
 		return err
 	}
+	return d.writeRTCP(plain)
+}
+
+// writeRawRTCP sends what is a compound packet already; it keeps nothing of it.
+func (p *Port) writeRawRTCP(plain []byte) error {
+	if d := p.direct.Load(); d != nil {
+		return d.writeRTCP(plain)
+	}
+	raw := rtcp.RawPacket(plain)
+	return p.rtcp.WriteRTCP([]rtcp.Packet{&raw})
+}
+
+func (d *direct) writeRTCP(plain []byte) error {
 	w := passages.Get().(*passage)
 	defer passages.Put(w)
 	d.outMu.Lock()

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/pion/ice/v4"
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
@@ -62,11 +61,7 @@ type Port struct {
 	inMu      sync.Mutex                    // held while a packet of the peer is handled
 	twccID    atomic.Uint32                 // negotiated id of the transport-wide sequence number; 0: none
 	lastHeard atomic.Int64
-
-	twccMu   sync.Mutex
-	twcc     *twcc.Recorder
-	twccHeld int   // packets recorded since the last feedback
-	twccNext int64 // 0: the reporter is to be woken by the next packet
+	arrivals  arrivals // of the peer's packets
 
 	estimate sendEstimate
 	secrets  dtlsSecrets
@@ -114,7 +109,6 @@ func newPort(opts PortOptions) *Port {
 	p.upstreams.Store(&[]*Upstream{})
 	p.feeds.Store(&[]*Feed{})
 	p.bound.Store(&[]boundStream{})
-	p.twcc = twcc.NewRecorder(p.ssrc)
 	return p
 }
 

@@ -79,6 +79,13 @@ func (p *Port) send(packets ...rtcp.Packet) {
 	}
 }
 
+// sendRaw sends what is marshalled already.
+func (p *Port) sendRaw(packet []byte) {
+	if err := p.writeRawRTCP(packet); err != nil {
+		p.counters.rtcpErrors.Add(1)
+	}
+}
+
 // sendSenderReports sends those that are pending, each with the CNAME that the
 // description gives its SSRC: the stream id.
 func (p *Port) sendSenderReports(now int64) {
@@ -147,17 +154,16 @@ func (u *Upstream) receptionReport(now int64) (rtcp.ReceptionReport, bool) {
 	return block, ok
 }
 
-// recordArrival notes a packet's transport-wide sequence number
-// (draft-holmer-rmcat-transport-wide-cc-extensions).
+// recordArrival notes a packet's transport-wide sequence number.
 func (p *Port) recordArrival(ssrc uint32, number uint16, now int64) {
-	p.twccMu.Lock()
-	p.twccHeld++
-	p.twcc.Record(ssrc, number, now/1000)
-	idle := p.twccNext == 0
+	a := &p.arrivals
+	a.mu.Lock()
+	a.record(ssrc, number, now)
+	idle := a.due == 0
 	if idle {
-		p.twccNext = p.together(now + twccInterval/2)
+		a.due = p.together(now + twccInterval/2)
 	}
-	p.twccMu.Unlock()
+	a.mu.Unlock()
 	if idle {
 		p.poke()
 	}
@@ -165,24 +171,30 @@ func (p *Port) recordArrival(ssrc uint32, number uint16, now int64) {
 
 // sendTransportFeedback sends the arrival times of the last interval.
 func (p *Port) sendTransportFeedback(now int64) (next int64) {
-	p.twccMu.Lock()
-	if p.twccNext == 0 || now < p.twccNext {
-		next = p.twccNext
-		p.twccMu.Unlock()
+	a := &p.arrivals
+	a.mu.Lock()
+	if a.due == 0 || now < a.due {
+		next = a.due
+		a.mu.Unlock()
 		return next
 	}
-	var packets []rtcp.Packet
-	if p.twccHeld > 0 {
-		packets = p.twcc.BuildFeedbackPacket()
-		p.twccNext = p.together(now + twccInterval/2)
-	} else {
-		p.twccNext = 0
+	pending := a.pending > 0
+	if pending {
+		next = p.together(now + twccInterval/2)
 	}
-	p.twccHeld = 0
-	next = p.twccNext
-	p.twccMu.Unlock()
-	for _, packet := range packets {
-		p.send(packet)
+	a.due = next
+	a.mu.Unlock()
+	if !pending {
+		return 0
+	}
+	buf := feedbackBuffers.Get().(*feedbackBuffer)
+	defer feedbackBuffers.Put(buf)
+	for n := 0; pending && n < feedbackAtOnce; n++ {
+		a.mu.Lock()
+		packet := a.feedback(buf, p.ssrc)
+		pending = a.pending > 0
+		a.mu.Unlock()
+		p.sendRaw(packet)
 		p.counters.twccFeedback.Add(1)
 	}
 	return next
