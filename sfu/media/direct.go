@@ -150,23 +150,15 @@ func (d *direct) guess(ssrc uint32, packet []byte, s *scratch) ([]byte, error) {
 	return plain, err
 }
 
-// deliverRTCP decrypts a compound packet and takes its parts (RFC 3550 section 6.1). inMu is held.
+// deliverRTCP decrypts a compound packet and takes it. inMu is held.
 func (p *Port) deliverRTCP(d *direct, packet []byte) {
 	plain, err := d.remote.DecryptRTCP(packet, packet, nil)
 	if err != nil {
 		p.counters.undecrypted.Add(1)
 		return
 	}
-	for len(plain) >= 4 {
-		size := 4 * (int(binary.BigEndian.Uint16(plain[2:])) + 1)
-		if size > len(plain) {
-			p.counters.rtcpErrors.Add(1)
-			return
-		}
-		p.receivedRTCP(plain[:size], anySSRC)
-		plain = plain[size:]
-		p.wired(d, p.lastHeard.Load())
-	}
+	p.receivedRTCP(plain, anySSRC)
+	p.wired(d, p.lastHeard.Load())
 }
 
 // wired notes that a packet came from where the wire leads to. inMu is held.
@@ -246,6 +238,19 @@ func (p *Port) writeRTCP(packets []rtcp.Packet) error {
 	if err != nil {
 		return err
 	}
+	return d.writeRTCP(plain)
+}
+
+// writeRawRTCP sends what is a compound packet already; it keeps nothing of it.
+func (p *Port) writeRawRTCP(plain []byte) error {
+	if d := p.direct.Load(); d != nil {
+		return d.writeRTCP(plain)
+	}
+	raw := rtcp.RawPacket(plain)
+	return p.rtcp.WriteRTCP([]rtcp.Packet{&raw})
+}
+
+func (d *direct) writeRTCP(plain []byte) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	d.outMu.Lock()

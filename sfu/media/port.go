@@ -88,6 +88,7 @@ type Port struct {
 
 	// Owned by the reporter.
 	nextReport int64
+	rtcpSpace  []byte // empty: for the packet that is being made
 
 	lastHeard atomic.Int64
 	lastWired atomic.Int64

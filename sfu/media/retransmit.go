@@ -3,7 +3,6 @@ package media
 import (
 	"encoding/binary"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
 	"skillsage/network/traffic"
@@ -76,15 +75,16 @@ func (l *resendLimiter) sentLate(sequence uint64, now int64) {
 	recent.sequence, recent.at, recent.times = sequence, now, 1
 }
 
-// resend answers a generic NACK from the source's cache: as retransmissions
+// resend answers the pairs of a generic NACK from the source's cache: as retransmissions
 // (RFC 4588) where the viewer has negotiated them, else as the same packets.
 // header and buffer are those of the port, whose inMu is held.
-func (f *Feed) resend(nacks []rtcp.NackPair, header *outgoingHeader, buffer []byte, now int64) {
-	for _, pair := range nacks {
-		f.resendOne(pair.PacketID, header, buffer, now)
-		for bit := range uint16(16) {
-			if pair.LostPackets&(1<<bit) != 0 {
-				f.resendOne(pair.PacketID+bit+1, header, buffer, now)
+func (f *Feed) resend(pairs []byte, header *outgoingHeader, buffer []byte, now int64) {
+	for ; len(pairs) > 0; pairs = pairs[nackPairSize:] {
+		first, following := binary.BigEndian.Uint16(pairs), binary.BigEndian.Uint16(pairs[2:])
+		f.resendOne(first, header, buffer, now)
+		for bit := range uint16(nackSpan) {
+			if following&(1<<bit) != 0 {
+				f.resendOne(first+bit+1, header, buffer, now)
 			}
 		}
 	}
