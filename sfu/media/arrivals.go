@@ -13,7 +13,7 @@ const (
 	arrivalsKept   = 2048                          // packets; a power of two, so that numbers keep their slots where they wrap around
 	arrivalsSilent = int64(500 * time.Millisecond) // after which a sender may begin anew
 
-	feedbackSize   = 1000 // bytes of a packet at most, so that no network fragments it
+	feedbackMost   = 1000 // bytes of a packet at most, so that no network fragments it
 	feedbackSlack  = 16   // bytes that what comes with one more arrival takes at most: four chunks, a delta, padding
 	feedbackAtOnce = 8    // packets: at least arrivalsKept arrivals, unless their times are made up
 
@@ -21,7 +21,7 @@ const (
 )
 
 // feedbackBuffer has space for a packet, and for the deltas in it, which are known before it is known where they begin.
-type feedbackBuffer [2 * feedbackSize]byte
+type feedbackBuffer [2 * feedbackMost]byte
 
 // feedbackBuffers are shared by all ports, since many report at once.
 var feedbackBuffers = sync.Pool{New: func() any { return new(feedbackBuffer) }}
@@ -85,7 +85,7 @@ func (a *arrivals) advance(number uint16) {
 // another packet is to follow. a.mu is held.
 func (a *arrivals) feedback(buf *feedbackBuffer, senderSSRC uint32) []byte {
 	base := a.next - a.pending
-	packet, deltas := buf[:feedbackHeader], buf[feedbackSize:feedbackSize]
+	packet, deltas := buf[:feedbackHeader], buf[feedbackMost:feedbackMost]
 	var statuses statusChunk
 	var reference, last uint32
 	told := base // the number after the last one in the packet
@@ -99,7 +99,7 @@ func (a *arrivals) feedback(buf *feedbackBuffer, senderSSRC uint32) []byte {
 			last = reference * ticksPerReference
 		}
 		delta := int32(tick - last)
-		if delta != int32(int16(delta)) || len(packet)+len(deltas) > feedbackSize-feedbackSlack {
+		if delta != int32(int16(delta)) || len(packet)+len(deltas) > feedbackMost-feedbackSlack {
 			break
 		}
 		last = tick

@@ -17,8 +17,8 @@ type status struct {
 	tick   uint32 // of feedbackDelta; 0: not received
 }
 
-// readFeedback has Pion take a feedback packet apart.
-func readFeedback(t testing.TB, raw []byte) (*rtcp.TransportLayerCC, []status) {
+// decodeFeedback has Pion take a feedback packet apart.
+func decodeFeedback(t testing.TB, raw []byte) (*rtcp.TransportLayerCC, []status) {
 	t.Helper()
 	packets, err := rtcp.Unmarshal(raw)
 	if err != nil {
@@ -164,7 +164,7 @@ func TestArrivals(t *testing.T) {
 				}
 				var packets [][]status
 				for a.pending > 0 {
-					packet, statuses := readFeedback(t, a.feedback(new(feedbackBuffer), 9))
+					packet, statuses := decodeFeedback(t, a.feedback(new(feedbackBuffer), 9))
 					if packet.SenderSSRC != 9 || packet.MediaSSRC != 5 || packet.FbPktCount != count {
 						t.Errorf("interval %d: %v", i, packet)
 					}
@@ -214,11 +214,11 @@ func TestFeedbackIsThatOfPion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			expected, want := readFeedback(t, raw)
+			expected, want := decodeFeedback(t, raw)
 			if own.pending == 0 {
 				t.Fatalf("nothing to be reported, want %v", expected)
 			}
-			packet, statuses := readFeedback(t, own.feedback(new(feedbackBuffer), 9))
+			packet, statuses := decodeFeedback(t, own.feedback(new(feedbackBuffer), 9))
 			if packet.SenderSSRC != expected.SenderSSRC || packet.MediaSSRC != expected.MediaSSRC ||
 				packet.BaseSequenceNumber != expected.BaseSequenceNumber || packet.PacketStatusCount != expected.PacketStatusCount ||
 				packet.FbPktCount != expected.FbPktCount {
@@ -305,10 +305,10 @@ func FuzzArrivals(f *testing.F) {
 					t.Fatalf("%d are pending, want %d", a.pending, model.next-model.reported)
 				}
 				raw := a.feedback(new(feedbackBuffer), 9)
-				if len(raw) > feedbackSize {
+				if len(raw) > feedbackMost {
 					t.Fatalf("%d bytes", len(raw))
 				}
-				packet, statuses := readFeedback(t, raw)
+				packet, statuses := decodeFeedback(t, raw)
 				if packet.SenderSSRC != 9 || packet.MediaSSRC != 5 || packet.FbPktCount != count || packet.BaseSequenceNumber != uint16(model.reported) {
 					t.Fatalf("%v, want packet %d from %d on", packet, count, uint16(model.reported))
 				}
@@ -389,7 +389,7 @@ func TestTransportFeedbackIsSent(t *testing.T) {
 				t.Fatalf("%d packets, %+v", len(sent), p.Stats())
 			}
 			for i, want := range []int{30, 1} {
-				packet, statuses := readFeedback(t, sent[i])
+				packet, statuses := decodeFeedback(t, sent[i])
 				if packet.SenderSSRC != p.ssrc || packet.MediaSSRC != uint32(5+i) || len(statuses) != want {
 					t.Errorf("packet %d: %v", i, packet)
 				}

@@ -199,23 +199,15 @@ func (d *direct) guess() uint32 {
 // rolled is the packet index (RFC 3711 section 3.3.1) of a number of a sequenceUnwrapper, which has one cycle to spare.
 func rolled(sequence uint64) uint64 { return sequence - 1<<16 }
 
-// deliverRTCP decrypts a compound packet and takes its parts (RFC 3550 section 6.1). inMu is held.
+// deliverRTCP decrypts a compound packet and takes it. inMu is held.
 func (p *Port) deliverRTCP(d *direct, packet []byte) {
 	plain, err := d.remote.DecryptRTCP(packet, packet, nil)
 	if err != nil {
 		p.counters.undecrypted.Add(1)
 		return
 	}
-	for len(plain) >= 4 {
-		size := 4 * (int(binary.BigEndian.Uint16(plain[2:])) + 1)
-		if size > len(plain) {
-			p.counters.rtcpErrors.Add(1)
-			return
-		}
-		p.receivedRTCP(plain[:size], anySSRC)
-		plain = plain[size:]
-		p.wired(d, p.lastHeard.Load())
-	}
+	p.receivedRTCP(plain, anySSRC)
+	p.wired(d, p.lastHeard.Load())
 }
 
 // wired notes that a packet came from where the wire leads to. inMu is held.

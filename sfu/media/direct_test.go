@@ -335,7 +335,7 @@ func TestDirectOverCycles(t *testing.T) {
 					port.Deliver(late)
 				}
 				if n%100 == 50 {
-					feed.resend([]rtcp.NackPair{{PacketID: uint16(feed.sequence.highest) - 20, LostPackets: 3}}, monotonic())
+					feed.resend(binary.BigEndian.AppendUint32(nil, uint32(uint16(feed.sequence.highest)-20)<<16|3), monotonic())
 				}
 			}
 			repaired := int(feed.Stats().Retransmitted)

@@ -55,18 +55,17 @@ func (p *Port) Estimate() bwe.Estimate {
 }
 
 // receivedTransportFeedback takes a transport-wide feedback packet
-// (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1).
-func (p *Port) receivedTransportFeedback(raw []byte, now int64) {
+// (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1); false: it is malformed.
+func (p *Port) receivedTransportFeedback(raw []byte, now int64) bool {
 	history := p.history.Load()
 	if history == nil {
-		return
+		return true
 	}
 	s := &p.estimate
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.read(raw, history) {
-		p.counters.rtcpErrors.Add(1)
-		return
+		return false
 	}
 	p.counters.twccReceived.Add(1)
 	base, count := binary.BigEndian.Uint16(raw[12:]), binary.BigEndian.Uint16(raw[14:])
@@ -78,6 +77,7 @@ func (p *Port) receivedTransportFeedback(raw []byte, now int64) {
 	if cap(s.packets) > feedbackKeep {
 		s.packets = nil
 	}
+	return true
 }
 
 // read fills s.packets with what a feedback packet says of packets that have been

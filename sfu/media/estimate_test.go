@@ -321,11 +321,8 @@ func FuzzTransportFeedback(f *testing.F) {
 		for range min(sent, 5000) {
 			port.history.Load().Sent(monotonic(), 1200)
 		}
-		if len(raw) > 2 {
-			raw[0], raw[1] = 0x8f, 205
-		}
-		port.receivedRTCP(raw, 5)
-		port.receivedRTCP(raw, 5)
+		port.receivedTransportFeedback(raw, monotonic())
+		port.receivedTransportFeedback(raw, monotonic())
 		if e := port.Estimate(); e.Known && e.Bitrate == 0 {
 			t.Errorf("%+v", e)
 		}

@@ -237,7 +237,7 @@ func (l *lipSync) report(kind int, now int64) {
 
 func (l *lipSync) takeReports(now int64) {
 	for _, e := range l.ears {
-		if sr, _ := e.feed.takeReport(now); sr != nil {
+		if sr, _, ok := e.feed.takeReport(now); ok {
 			e.estimator.report(float64(ntpToNanoseconds(sr.NTPTime))/1e9, sr.RTPTime)
 		}
 	}

@@ -82,6 +82,7 @@ type Port struct {
 
 	// Owned by the reporter.
 	nextReport int64
+	rtcpSpace  []byte // empty: for the packet that is being made
 
 	lastWired atomic.Int64
 	rtt       atomic.Int64 // ns; 0: unknown

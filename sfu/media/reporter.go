@@ -86,32 +86,31 @@ func (p *Port) sendRaw(packet []byte) {
 	}
 }
 
-// sendSenderReports sends those that are pending, each with the CNAME that the
-// description gives its SSRC: the stream id.
+// sendMade sends what the reporter has made in p.rtcpSpace.
+func (p *Port) sendMade(packet []byte) {
+	p.sendRaw(packet)
+	p.rtcpSpace = packet[:0] // it may have grown
+}
+
+// sendSenderReports sends those that are pending, with the names of who sends them.
 func (p *Port) sendSenderReports(now int64) {
-	var compound []rtcp.Packet
-	var names rtcp.SourceDescription
-	flush := func() {
-		if len(compound) > 0 {
-			p.send(append(compound, &names)...)
-		}
-		compound, names = nil, rtcp.SourceDescription{}
-	}
+	var names [maxSenders]canonicalName
+	packet, n := p.rtcpSpace, 0
 	for _, f := range *p.feeds.Load() {
-		sr, name := f.takeReport(now)
-		if sr == nil {
+		sr, name, ok := f.takeReport(now)
+		if !ok {
 			continue
 		}
-		compound = append(compound, sr)
-		names.Chunks = append(names.Chunks, rtcp.SourceDescriptionChunk{
-			Source: sr.SSRC,
-			Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: name}},
-		})
-		if len(compound) == maxSenders {
-			flush()
+		packet = appendSenderReport(packet, &sr)
+		names[n] = canonicalName{sr.SSRC, name}
+		if n++; n == maxSenders {
+			p.sendMade(appendCanonicalNames(packet, names[:n]))
+			packet, n = p.rtcpSpace, 0
 		}
 	}
-	flush()
+	if n > 0 {
+		p.sendMade(appendCanonicalNames(packet, names[:n]))
+	}
 }
 
 // sendReceiverReport reports on all upstreams, about once per second.
@@ -126,14 +125,16 @@ func (p *Port) sendReceiverReport(now int64) (next int64) {
 	// RFC 3550 section 6.2: spread by a random factor over the instants that the port
 	// shares, so that not all connections report at each of them.
 	p.nextReport = p.together(now + reportInterval*9/10 + rand.Int64N(reportInterval/5))
-	report := &rtcp.ReceiverReport{SSRC: p.ssrc}
+	packet, n := beginRTCP(p.rtcpSpace, p.ssrc), 0
 	for _, u := range upstreams {
-		if block, ok := u.receptionReport(now); ok && len(report.Reports) < maxReports {
-			report.Reports = append(report.Reports, block)
+		if block, ok := u.receptionReport(now); ok && n < maxReports {
+			packet = appendReceptionReport(packet, &block)
+			n++
 		}
 	}
-	if len(report.Reports) > 0 {
-		p.send(report)
+	if n > 0 {
+		putRTCPHeader(packet, rtcp.TypeReceiverReport, uint8(n))
+		p.sendMade(packet)
 	}
 	p.mu.Lock()
 	for _, u := range upstreams {
@@ -209,9 +210,9 @@ func (p *Port) sendNACK(u *Upstream, numbers []uint16, now int64) (_ []uint16, n
 	u.counters.givenUp.Add(uint64(givenUp))
 	if len(numbers) > 0 {
 		u.counters.nacked.Add(uint64(len(numbers)))
-		p.send(&rtcp.TransportLayerNack{
-			SenderSSRC: p.ssrc, MediaSSRC: u.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(numbers),
-		})
+		packet := appendNACKPairs(beginFeedback(p.rtcpSpace, p.ssrc, u.ssrc), numbers)
+		putRTCPHeader(packet, rtcp.TypeTransportSpecificFeedback, rtcp.FormatTLN)
+		p.sendMade(packet)
 	}
 	if unrepairable {
 		if source := u.group.source.Load(); source != nil {
@@ -232,7 +233,9 @@ func (p *Port) sendPLI(u *Upstream, now int64) (next int64) {
 	send, next := source.pollKeyFrame(u, now)
 	if send {
 		u.counters.plis.Add(1)
-		p.send(&rtcp.PictureLossIndication{SenderSSRC: p.ssrc, MediaSSRC: u.ssrc})
+		packet := beginFeedback(p.rtcpSpace, p.ssrc, u.ssrc)
+		putRTCPHeader(packet, rtcp.TypePayloadSpecificFeedback, rtcp.FormatPLI)
+		p.sendMade(packet)
 	}
 	return next
 }

@@ -3,8 +3,6 @@ package media
 import (
 	"encoding/binary"
 
-	"github.com/pion/rtcp"
-
 	"skillsage/network/traffic"
 )
 
@@ -85,16 +83,17 @@ func (l *resendLimiter) sentLate(sequence uint64, now int64) {
 	*l.last(sequence) = resent{sequence: sequence, at: now, times: 1}
 }
 
-// resend answers a generic NACK from the source's cache: as retransmissions
+// resend answers the pairs of a generic NACK from the source's cache: as retransmissions
 // (RFC 4588) where the viewer has negotiated them, else as the same packets.
-func (f *Feed) resend(nacks []rtcp.NackPair, now int64) {
+func (f *Feed) resend(pairs []byte, now int64) {
 	w := passages.Get().(*passage)
 	defer passages.Put(w)
-	for _, pair := range nacks {
-		f.resendOne(w, pair.PacketID, now)
-		for bit := range uint16(16) {
-			if pair.LostPackets&(1<<bit) != 0 {
-				f.resendOne(w, pair.PacketID+bit+1, now)
+	for ; len(pairs) > 0; pairs = pairs[nackPairSize:] {
+		first, following := binary.BigEndian.Uint16(pairs), binary.BigEndian.Uint16(pairs[2:])
+		f.resendOne(w, first, now)
+		for bit := range uint16(nackSpan) {
+			if following&(1<<bit) != 0 {
+				f.resendOne(w, first+bit+1, now)
 			}
 		}
 	}

@@ -1,7 +1,7 @@
 package media
 
 import (
-	"slices"
+	"encoding/binary"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -11,53 +11,74 @@ import (
 // anySSRC stands for every SSRC that a packet concerns.
 const anySSRC = 0
 
-// receivedRTCP handles a decrypted RTCP packet, or what it says of one SSRC: the
-// stack hands it over once for each. inMu is held.
+// receivedRTCP handles a decrypted compound packet (RFC 3550 section 6.1), or one packet of it and what that says of one
+// SSRC: the stack hands it over once for each. inMu is held.
 func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
 	now := monotonic()
 	p.lastHeard.Store(now)
-	if len(raw) > 1 && raw[0]&0x1f == rtcp.FormatTCC && raw[1] == uint8(rtcp.TypeTransportSpecificFeedback) {
-		p.receivedTransportFeedback(raw, now)
-		return
+	for len(raw) > 0 {
+		first, rest, ok := nextRTCP(raw)
+		if !ok {
+			p.counters.rtcpErrors.Add(1)
+			return
+		}
+		if !p.receivedOne(first, ssrc, now) {
+			p.counters.rtcpErrors.Add(1)
+		}
+		raw = rest
 	}
-	packets, err := rtcp.Unmarshal(raw)
-	if err != nil {
-		p.counters.rtcpErrors.Add(1)
-		return
-	}
-	for _, packet := range packets {
-		switch packet := packet.(type) {
-		case *rtcp.SenderReport:
-			if concerns(packet.SSRC, ssrc) {
-				if u := p.upstreamOf(packet.SSRC); u != nil {
-					u.reported(packet, now)
-				}
-			}
-			p.receptionReports(packet.Reports, ssrc, now)
-		case *rtcp.ReceiverReport:
-			p.receptionReports(packet.Reports, ssrc, now)
-		case *rtcp.TransportLayerNack:
-			if f := p.feedOf(packet.MediaSSRC); f != nil && concerns(packet.MediaSSRC, ssrc) {
-				f.resend(packet.Nacks, now)
-			}
-		case *rtcp.PictureLossIndication:
-			if f := p.feedOf(packet.MediaSSRC); f != nil && concerns(packet.MediaSSRC, ssrc) {
-				f.keyFrameAsked()
-			}
-		case *rtcp.FullIntraRequest:
-			for _, f := range *p.feeds.Load() {
-				own := f.ssrc.Load()
-				if own != 0 && concerns(own, ssrc) && slices.ContainsFunc(packet.FIR, func(e rtcp.FIREntry) bool { return e.SSRC == own }) {
-					f.keyFrameAsked()
-				}
-			}
-		case *rtcp.ReceiverEstimatedMaximumBitrate:
-			if packet.Bitrate >= 0 && packet.Bitrate < 1e12 {
-				p.remb.Store(uint64(packet.Bitrate))
-				p.estimate.receivedREMB(uint64(packet.Bitrate), now)
+}
+
+// receivedOne handles one RTCP packet; false: it is malformed. What the relay has no use for is not looked into. inMu is
+// held.
+func (p *Port) receivedOne(raw []byte, ssrc uint32, now int64) bool {
+	switch format := raw[0] & rtcpCount; rtcp.PacketType(raw[1]) {
+	case rtcp.TypeSenderReport:
+		sr, blocks, ok := readSenderReport(raw)
+		if ok && concerns(sr.SSRC, ssrc) {
+			if u := p.upstreamOf(sr.SSRC); u != nil {
+				u.reported(&sr, now)
 			}
 		}
+		p.receptionReports(blocks, ssrc, now)
+		return ok
+	case rtcp.TypeReceiverReport:
+		blocks, ok := reportBlocks(raw, receiverReportSize)
+		p.receptionReports(blocks, ssrc, now)
+		return ok
+	case rtcp.TypeTransportSpecificFeedback:
+		switch format {
+		case rtcp.FormatTCC:
+			return p.receivedTransportFeedback(raw, now)
+		case rtcp.FormatTLN:
+			media, pairs, ok := readNACK(raw)
+			if f := p.feedOf(media); ok && f != nil && concerns(media, ssrc) {
+				f.resend(pairs, now)
+			}
+			return ok
+		}
+	case rtcp.TypePayloadSpecificFeedback:
+		switch format {
+		case rtcp.FormatPLI:
+			media, _, ok := readFeedback(raw)
+			p.keyFrameAsked(media, ssrc)
+			return ok
+		case rtcp.FormatFIR:
+			entries, ok := readFIR(raw)
+			for ; ok && len(entries) > 0; entries = entries[firEntrySize:] {
+				p.keyFrameAsked(binary.BigEndian.Uint32(entries), ssrc)
+			}
+			return ok
+		case rtcp.FormatREMB:
+			bitrate, ok := readREMB(raw)
+			if ok && bitrate < 1e12 {
+				p.remb.Store(uint64(bitrate))
+				p.estimate.receivedREMB(uint64(bitrate), now)
+			}
+			return ok
+		}
 	}
+	return true
 }
 
 func concerns(ssrc, only uint32) bool { return only == anySSRC || ssrc == only }
@@ -83,8 +104,9 @@ func (p *Port) feedOf(ssrc uint32) *Feed {
 	return nil
 }
 
-func (p *Port) receptionReports(reports []rtcp.ReceptionReport, ssrc uint32, now int64) {
-	for _, report := range reports {
+func (p *Port) receptionReports(blocks []byte, ssrc uint32, now int64) {
+	for ; len(blocks) > 0; blocks = blocks[receptionReportSize:] {
+		report := readReceptionReport(blocks)
 		if !concerns(report.SSRC, ssrc) {
 			continue
 		}
@@ -134,6 +156,13 @@ func (f *Feed) received(report rtcp.ReceptionReport, now int64) (expected, lost 
 		return expected, lost, rtt
 	}
 	return expected, lost, 0
+}
+
+// keyFrameAsked handles a key frame request for the feed with some SSRC, if there is one.
+func (p *Port) keyFrameAsked(media, ssrc uint32) {
+	if f := p.feedOf(media); f != nil && concerns(media, ssrc) {
+		f.keyFrameAsked()
+	}
 }
 
 // keyFrameAsked handles a key frame request of the viewer.

@@ -199,28 +199,30 @@ func (f *Feed) reportDue() {
 
 // takeReport translates the carrier's last sender report for the viewer, carried
 // on to now: the server's time, the feed's timestamp of the same instant by the
-// publisher's clock and the feed's own counts.
-func (f *Feed) takeReport(now int64) (*rtcp.SenderReport, string) {
-	if f.counters.reportsPending.Swap(0) == 0 {
-		return nil, ""
+// publisher's clock and the feed's own counts. name is the CNAME that the description
+// gives its SSRC: the stream id. ok is false if there is nothing to report.
+func (f *Feed) takeReport(now int64) (sr rtcp.SenderReport, name string, ok bool) {
+	if f.counters.reportsPending.Load() == 0 {
+		return sr, "", false
 	}
+	f.counters.reportsPending.Store(0)
 	f.mu.Lock()
 	layer := f.layer
 	f.mu.Unlock()
 	if layer == nil {
-		return nil, ""
+		return sr, "", false
 	}
 	server := ntpEpoch + now
 	timestamp, ok := layer.timestampAt(server)
 	if !ok {
-		return nil, ""
+		return sr, "", false
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.layer != layer || !f.running {
-		return nil, ""
+		return sr, "", false
 	}
-	sr := &rtcp.SenderReport{
+	sr = rtcp.SenderReport{
 		SSRC:        f.bound.ssrc,
 		NTPTime:     nanosecondsToNTP(server),
 		RTPTime:     timestamp + f.segments.last().tsOffset,
@@ -229,5 +231,5 @@ func (f *Feed) takeReport(now int64) (*rtcp.SenderReport, string) {
 	}
 	f.reports[f.reportIndex] = sentReport{compact: uint32(sr.NTPTime >> 16), at: now}
 	f.reportIndex = (f.reportIndex + 1) % len(f.reports)
-	return sr, f.streamID
+	return sr, f.streamID, true
 }

@@ -338,8 +338,8 @@ func TestSenderReportIsTranslated(t *testing.T) {
 	}
 	f.feed.counters.reportsPending.Store(0)
 	f.port.receivedRTCP(raw, 1000)
-	sr, name := f.feed.takeReport(monotonic())
-	if sr == nil {
+	sr, name, ok := f.feed.takeReport(monotonic())
+	if !ok {
 		t.Fatal("no report")
 	}
 	if sr.SSRC != 5 || name != "camera" || sr.PacketCount != 5 || sr.OctetCount != uint32(5*len(keyPayload)) {
@@ -353,7 +353,7 @@ func TestSenderReportIsTranslated(t *testing.T) {
 	if d := abs(ntpToNanoseconds(sr.NTPTime) - ntpEpoch - arrival); d > 5e9 {
 		t.Errorf("NTP time is %d ns from the server's", d)
 	}
-	if again, _ := f.feed.takeReport(monotonic()); again != nil {
+	if _, _, again := f.feed.takeReport(monotonic()); again {
 		t.Error("a report is sent twice")
 	}
 
