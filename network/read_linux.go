@@ -89,7 +89,7 @@ func (s *socket) recvmmsg(uintptr) bool {
 // hand gives the packets of a batch to their routes and to the TURN server, and notes the others.
 func (s *socket) hand(n int) {
 	routes := s.routes.entries.Load()
-	reading := false
+	reading, direct := false, uint64(0)
 	for i := range n {
 		header := &s.in.headers[i]
 		addr, ok := s.address(&s.in.names[i])
@@ -110,7 +110,7 @@ func (s *socket) hand(n int) {
 				}
 				if to.receive(packet) {
 					to.cameBy(s)
-					s.count.direct.Add(1)
+					direct++
 					continue
 				}
 			}
@@ -122,6 +122,7 @@ func (s *socket) hand(n int) {
 		s.in.n++
 	}
 	if reading {
+		s.count.direct.Add(direct)
 		s.flush()
 	}
 }

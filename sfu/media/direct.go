@@ -28,6 +28,7 @@ const (
 	// alive, and keeps its own count of the cycles of the sequence numbers (RFC 3711 section 3.3.1).
 	stackInterval    = int64(1e9)
 	wiredInterval    = int64(250e6) // how exactly the time of the wire's last packet is known
+	heardInterval    = int64(50e6)  // and that of anything that came
 	srtcpReplayCheck = 64           // packets
 )
 

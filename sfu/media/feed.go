@@ -34,7 +34,6 @@ type Feed struct {
 		repeated                                                          atomic.Uint64
 		reportedLoss, reportedTotal, reportedJitter, rtt, reportsPending  atomic.Int64
 		lossAverage                                                       atomic.Int64 // of reportedLoss, in 1/65536
-		packets, bytes                                                    atomic.Uint64
 	}
 
 	// Static.
@@ -58,6 +57,8 @@ type Feed struct {
 	sequence  sequenceUnwrapper // numbers sent
 	sentAt    int64             // when the last one was; 0: never
 	captured  int64             // when its picture was taken, as outgoing.capture
+	packets   uint64            // sent, retransmissions apart
+	bytes     uint64            // of their payloads
 	timestamp uint32            // the last one sent
 	delay     uint32            // value of the playout delay that the viewer's own losses ask for; 0: none
 	bound     bindingParameters
@@ -410,6 +411,8 @@ func (f *Feed) forward(l *layer, w *passage) (awaitingKey bool) {
 		header.payloadType = f.payload.red
 		f.counters.redundant.Add(1)
 	}
+	f.packets++
+	f.bytes += uint64(len(payload))
 	f.mu.Unlock()
 
 	if changed { // in place: the payload is copied by the encryption, then the next feed's turn
@@ -427,10 +430,7 @@ func (f *Feed) forward(l *layer, w *passage) (awaitingKey bool) {
 func (f *Feed) write(w *passage, writer webrtc.TrackLocalWriter, payload []byte, now int64) {
 	if err := f.port.writeRTP(w, writer, payload, f.traffic(), now); err != nil {
 		f.counters.writeErrors.Add(1)
-		return
 	}
-	f.counters.packets.Add(1)
-	f.counters.bytes.Add(uint64(len(payload)))
 }
 
 // adopt looks up what the viewer calls the format that the source has from now
@@ -514,11 +514,19 @@ func capturedTicks(ns int64, elapsed, clockRate uint32) uint32 {
 	return uint32(max(1, ticks))
 }
 
+// sent is how many packets were sent, retransmissions apart, and how many bytes of payload.
+func (f *Feed) sent() (packets, bytes uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.packets, f.bytes
+}
+
 // Stats reads the feed's counters.
 func (f *Feed) Stats() FeedStats {
 	c := &f.counters
+	packets, bytes := f.sent()
 	return FeedStats{
-		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Redundant: c.redundant.Load(), WriteErrors: c.writeErrors.Load(),
+		Packets: packets, Bytes: bytes, Redundant: c.redundant.Load(), WriteErrors: c.writeErrors.Load(),
 		Unsupported: c.unsupported.Load(), AwaitingKey: c.awaitingKey.Load(), Replays: c.replays.Load(), LayerSwitches: c.layerSwitches.Load(), KeyFrames: c.keyFrames.Load(),
 		Gaps: c.gaps.Load(), LongestGap: time.Duration(c.longestGap.Load()),
 		NACKed: c.nacked.Load(), Retransmitted: c.retransmitted.Load(), Repeated: c.repeated.Load(),

@@ -216,4 +216,8 @@ func (s *Source) joined(u *Upstream, index int) {
 
 // LastPacket is when the last packet was forwarded; the zero time before the
 // first one.
-func (s *Source) LastPacket() time.Time { return at(s.lastPacket.Load()) }
+func (s *Source) LastPacket() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return at(s.lastPacket)
+}

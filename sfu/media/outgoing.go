@@ -120,7 +120,8 @@ func (p *Port) wireBytes() uint64 {
 	var sum uint64
 	for _, f := range *p.feeds.Load() {
 		c := &f.counters
-		sum += c.bytes.Load() + c.resentBytes.Load() + header*(c.packets.Load()+c.retransmitted.Load()+c.repeated.Load())
+		packets, bytes := f.sent()
+		sum += bytes + c.resentBytes.Load() + header*(packets+c.retransmitted.Load()+c.repeated.Load())
 	}
 	return sum
 }

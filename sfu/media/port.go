@@ -250,8 +250,8 @@ func (p *Port) Close() {
 func (p *Port) Wait() { p.wg.Wait() }
 
 // LastHeard is when anything last came from the remote peer that is encrypted
-// with the connection's media keys: RTP of any stream, or RTCP; the zero time if
-// nothing has yet.
+// with the connection's media keys: RTP of any stream, or RTCP, as exactly as a
+// twentieth of a second; the zero time if nothing has yet.
 func (p *Port) LastHeard() time.Time { return at(p.lastHeard.Load()) }
 
 // LastWired is when anything last came from where the Wire leads to, past the stack, as exactly as a quarter of a
@@ -319,6 +319,13 @@ func (p *Port) received(raw []byte, to *binding) {
 	p.take(w, raw[start:], to, monotonic())
 }
 
+// heard notes that something came.
+func (p *Port) heard(now int64) {
+	if now-p.lastHeard.Load() >= heardInterval {
+		p.lastHeard.Store(now)
+	}
+}
+
 // take is received for a packet whose header has been read into w.in.
 func (p *Port) take(w *passage, payload []byte, to *binding, now int64) {
 	in := &w.in
@@ -328,7 +335,7 @@ func (p *Port) take(w *passage, payload []byte, to *binding, now int64) {
 		}
 		return
 	}
-	p.lastHeard.Store(now)
+	p.heard(now)
 	if id := uint8(p.twccID.Load()); id != 0 {
 		if value := in.headerExtension(id); len(value) == 2 {
 			p.recordArrival(in.ssrc, uint16(value[0])<<8|uint16(value[1]), now)

@@ -199,6 +199,8 @@ func (f *Feed) sendReplayed(w *passage, now int64) bool {
 	}
 	f.timestamp, f.sentAt, f.captured = w.header.timestamp, now, 0
 	writer := f.bound.writer
+	f.packets++
+	f.bytes += uint64(len(payload))
 	f.mu.Unlock()
 	f.write(w, writer, payload, now)
 	return true

@@ -15,7 +15,7 @@ const anySSRC = 0
 // SSRC: the stack hands it over once for each. inMu is held.
 func (p *Port) receivedRTCP(raw []byte, ssrc uint32) {
 	now := monotonic()
-	p.lastHeard.Store(now)
+	p.heard(now)
 	for len(raw) > 0 {
 		first, rest, ok := nextRTCP(raw)
 		if !ok {

@@ -226,8 +226,8 @@ func (f *Feed) takeReport(now int64) (sr rtcp.SenderReport, name string, ok bool
 		SSRC:        f.bound.ssrc,
 		NTPTime:     nanosecondsToNTP(server),
 		RTPTime:     timestamp + f.segments.last().tsOffset,
-		PacketCount: uint32(f.counters.packets.Load()),
-		OctetCount:  uint32(f.counters.bytes.Load()),
+		PacketCount: uint32(f.packets),
+		OctetCount:  uint32(f.bytes),
 	}
 	f.reports[f.reportIndex] = sentReport{compact: uint32(sr.NTPTime >> 16), at: now}
 	f.reportIndex = (f.reportIndex + 1) % len(f.reports)

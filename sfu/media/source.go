@@ -29,23 +29,23 @@ type Source struct {
 	generation atomic.Uint32 // changes when feeds may have to choose another layer
 	counters   struct {
 		keyFrames, duplicates, padding, notCarrier, switches atomic.Uint64
-		packets, bytes                                       atomic.Uint64 // in front of what else each packet touches
 	}
-	lastPacket atomic.Int64
-	feeds      atomic.Pointer[[]*Feed]  // copied on write under mu
-	taps       atomic.Pointer[taps]     // likewise; nil: none
-	layers     atomic.Pointer[[]*layer] // copied on write under mu; by index, grows only
+	feeds  atomic.Pointer[[]*Feed]  // copied on write under mu
+	taps   atomic.Pointer[taps]     // likewise; nil: none
+	layers atomic.Pointer[[]*layer] // copied on write under mu; by index, grows only
 
 	mu     sync.Mutex // guards the rest
 	active *Upstream  // whose packets are forwarded
 	// admitted counts the packets given to the feeds, so that a feed that has read
 	// them from the cache recognises those.
-	admitted uint64
-	surveyed int64    // when the layers were measured
-	order    []*layer // from the smallest to the biggest
-	repairs  repairWait
-	next     *Upstream // takes over with its first key frame (audio: packet)
-	ended    bool      // there are no new taps
+	admitted   uint64
+	bytes      uint64   // of their payloads
+	lastPacket int64    // when the last of them came; 0: none has
+	surveyed   int64    // when the layers were measured
+	order      []*layer // from the smallest to the biggest
+	repairs    repairWait
+	next       *Upstream // takes over with its first key frame (audio: packet)
+	ended      bool      // there are no new taps
 }
 
 // SourceOptions says what a Source is of.
@@ -228,9 +228,12 @@ func (s *Source) pollKeyFrame(u *Upstream, now int64) (send bool, next int64) {
 
 // Stats reads the source's counters.
 func (s *Source) Stats() SourceStats {
+	s.mu.Lock()
+	packets, bytes := s.admitted, s.bytes
+	s.mu.Unlock()
 	c := &s.counters
 	return SourceStats{
-		Packets: c.packets.Load(), Bytes: c.bytes.Load(), KeyFrames: c.keyFrames.Load(),
+		Packets: packets, Bytes: bytes, KeyFrames: c.keyFrames.Load(),
 		Duplicates: c.duplicates.Load(), Padding: c.padding.Load(),
 		NotCarrier: c.notCarrier.Load(), Switches: c.switches.Load(),
 	}
@@ -347,10 +350,8 @@ func (s *Source) admit(u *Upstream, f *format, w *passage, d *frame, now int64) 
 		s.counters.keyFrames.Add(1)
 	}
 	s.admitted++
-	s.counters.packets.Add(1)
-	s.counters.bytes.Add(uint64(len(in.payload)))
-	s.lastPacket.Store(now)
-	l.lastPacket = now
+	s.bytes += uint64(len(in.payload))
+	s.lastPacket, l.lastPacket = now, now
 	temporal := min(int(d.temporal), maxTemporal-1)
 	if d.continues {
 		temporal = l.temporal

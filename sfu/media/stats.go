@@ -37,7 +37,7 @@ type FeedStats struct {
 	Packets       uint64 // RTP packets written, without retransmissions
 	Bytes         uint64 // their payloads
 	Redundant     uint64 // of Packets: with copies of earlier ones inside (RED)
-	WriteErrors   uint64
+	WriteErrors   uint64 // of Packets and Retransmitted: the connection did not take them
 	Unsupported   uint64 // packets dropped because the viewer has not negotiated their format
 	AwaitingKey   uint64 // packets dropped because the feed waits for a key frame
 	KeyFrames     uint64 // key frames begun

@@ -38,19 +38,20 @@ type Upstream struct {
 	streams              atomic.Pointer[[]*Upstream] // of a group, by index; copied on write under port.mu
 	counters             struct {
 		repaired, redundant, probes, malformed, unassigned, lost, nacked, givenUp, plis atomic.Uint64
-		packets, bytes                                                                  atomic.Uint64 // in front of what else each packet touches
 	}
-	lastPacket  atomic.Int64
 	source      atomic.Pointer[Source] // of a group; written under Source.mu of either source
 	format      atomic.Pointer[format] // of the last packet
 	transportCC uint8                  // ids of header extensions, static; 0: not negotiated
 	audioLevel  uint8
 
-	mu      sync.Mutex // guards the rest
-	receive receiveStats
-	missing missingPackets
-	report  senderReport // the last one received
-	rate    rateMeasure
+	mu         sync.Mutex // guards the rest
+	packets    uint64
+	bytes      uint64 // of their payloads
+	lastPacket int64  // when the last one with a payload came; 0: none has
+	receive    receiveStats
+	missing    missingPackets
+	report     senderReport // the last one received
+	rate       rateMeasure
 }
 
 // trackRemote is what is needed of a *webrtc.TrackRemote.
@@ -137,7 +138,9 @@ func (u *Upstream) Codec() webrtc.RTPCodecParameters {
 func (u *Upstream) LastPacket() time.Time {
 	last := int64(0)
 	for _, stream := range *u.streams.Load() {
-		last = max(last, stream.lastPacket.Load())
+		stream.mu.Lock()
+		last = max(last, stream.lastPacket)
+		stream.mu.Unlock()
 	}
 	return at(last)
 }
@@ -160,10 +163,10 @@ func (u *Upstream) addStats(sum *UpstreamStats) {
 	sum.Jitter = max(sum.Jitter, u.receive.jitterDuration())
 	sum.Expected += u.receive.expected()
 	sum.Arrived += u.receive.received
+	sum.Packets += u.packets
+	sum.Bytes += u.bytes
 	u.mu.Unlock()
 	c := &u.counters
-	sum.Packets += c.packets.Load()
-	sum.Bytes += c.bytes.Load()
 	sum.Repaired += c.repaired.Load()
 	sum.Redundant += c.redundant.Load()
 	sum.Probes += c.probes.Load()
@@ -246,19 +249,19 @@ func (u *Upstream) received(w *passage, retransmission bool, now int64) {
 		u.counters.malformed.Add(1)
 		return
 	}
-	if len(in.payload) > 0 {
-		u.lastPacket.Store(now)
-		if u.group.format.Load() != f {
-			u.group.format.Store(f)
-		}
+	if len(in.payload) > 0 && u.group.format.Load() != f {
+		u.group.format.Store(f)
 	}
-	u.counters.packets.Add(1)
-	u.counters.bytes.Add(uint64(size))
 	if retransmission {
 		u.counters.repaired.Add(1)
 	}
 
 	u.mu.Lock()
+	u.packets++
+	u.bytes += uint64(size)
+	if len(in.payload) > 0 {
+		u.lastPacket = now
+	}
 	if !retransmission {
 		u.receive.packet(in.sequence, in.timestamp, now)
 	}
