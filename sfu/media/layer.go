@@ -210,7 +210,7 @@ func (s *Source) joined(u *Upstream, index int) {
 	}
 	s.mu.Unlock()
 	if wanted {
-		u.port.poke()
+		u.port.poke(taskPLI)
 	}
 }
 

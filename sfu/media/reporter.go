@@ -1,9 +1,9 @@
 package media
 
 import (
+	"math/bits"
 	"math/rand/v2"
-	"sync/atomic"
-	"time"
+	"slices"
 
 	"github.com/pion/rtcp"
 )
@@ -11,21 +11,31 @@ import (
 const (
 	reportInterval = int64(1e9)   // between receiver reports
 	twccInterval   = int64(100e6) // between transport-wide feedback packets
-	reportGrid     = int64(100e6) // what is sent at intervals is sent at multiples of this, shifted
-	reportShift    = int64(25e6)  // by one of a few multiples of this,
-	reportCrowd    = 64           // another one after so many ports
-	reporterIdle   = int64(5e9)   // when there is nothing to wait for
 	maxReports     = 31           // report blocks of one packet (RFC 3550 section 6.4.2)
 	maxSenders     = 8            // sender reports of one compound, so that it fits a datagram
 )
 
-// ports counts the ports ever made.
-var ports atomic.Int64
+// task is what a reporter can be asked to do for a port, as bits.
+type task uint32
 
-// nextShift gives each port one of a few instants of reportGrid, in crowds: the ports of a small server are all
-// due at once, those of a big one do not fill the socket's queue together.
-func nextShift() int64 {
-	return ports.Add(1) / reportCrowd * reportShift % reportGrid
+const (
+	taskReplay         task = 1 << iota // of what late viewers have missed
+	taskSenderReport                    // of those feeds that have one pending
+	taskReceiverReport                  // on all upstreams
+	taskFeedback                        // transport-wide
+	taskLimit                           // of what the peer may send
+	taskNACK
+	taskPLI
+	taskEnd // the port is closed
+
+	tasks    = 7 // those that can be due
+	allTasks = taskEnd - 1
+)
+
+// reportScratch is the space in which a reporter makes packets.
+type reportScratch struct {
+	replay  replayScratch
+	numbers []uint16
 }
 
 // together moves a deadline to the next instant that the port shares with others, so that what is due at about
@@ -34,44 +44,63 @@ func (p *Port) together(at int64) int64 {
 	return (at-p.shift+reportGrid-1)/reportGrid*reportGrid + p.shift
 }
 
-// report is the reporter's goroutine. It wakes when it is poked and when
-// something it knows of is due.
-func (p *Port) report() {
-	timer := time.NewTimer(time.Duration(reportInterval))
-	defer timer.Stop()
-	var numbers []uint16
-	scratch := new(replayScratch)
-	for {
-		select {
-		case <-p.done:
-			return
-		case <-p.wake:
-		case <-timer.C:
-		}
-		now := monotonic()
-		next := now + reporterIdle
-		soon := func(at int64) {
-			if at != 0 {
-				next = min(next, at)
-			}
-		}
-		if p.connected.Load() {
-			for _, f := range *p.feeds.Load() {
-				soon(f.sendReplay(scratch, now))
-			}
-			p.sendSenderReports(now)
-			soon(p.sendReceiverReport(now))
-			soon(p.sendTransportFeedback(now))
-			soon(p.sendReceiveLimit(now))
-			for _, u := range *p.upstreams.Load() {
-				var at int64
-				numbers, at = p.sendNACK(u, numbers[:0], now)
-				soon(at)
-				soon(p.sendPLI(u, now))
-			}
-		}
-		timer.Reset(time.Duration(max(next-monotonic(), int64(time.Millisecond))))
+// report does what there is to do and what is due, on the reporter's goroutine, and returns when something will be.
+func (p *Port) report(todo task, scratch *reportScratch, now int64) (next int64) {
+	if !p.connected.Load() {
+		return never // SetConnected pokes for everything
 	}
+	for i, at := range p.due {
+		if at <= now {
+			todo |= 1 << i
+		}
+	}
+	if todo&taskReplay != 0 {
+		next := never
+		for _, f := range *p.feeds.Load() {
+			next = sooner(next, f.sendReplay(&scratch.replay, now))
+		}
+		p.dueAt(taskReplay, next)
+	}
+	if todo&taskSenderReport != 0 {
+		p.sendSenderReports(now)
+	}
+	if todo&taskReceiverReport != 0 {
+		p.dueAt(taskReceiverReport, sooner(never, p.sendReceiverReport(now)))
+	}
+	if todo&taskFeedback != 0 {
+		p.dueAt(taskFeedback, sooner(never, p.sendTransportFeedback(now)))
+	}
+	if todo&taskLimit != 0 {
+		p.dueAt(taskLimit, sooner(never, p.sendReceiveLimit(now)))
+	}
+	if todo&taskNACK != 0 {
+		next := never
+		for _, u := range *p.upstreams.Load() {
+			var at int64
+			scratch.numbers, at = p.sendNACK(u, scratch.numbers[:0], now)
+			next = sooner(next, at)
+		}
+		p.dueAt(taskNACK, next)
+	}
+	if todo&taskPLI != 0 {
+		next := never
+		for _, u := range *p.upstreams.Load() {
+			next = sooner(next, p.sendPLI(u, now))
+		}
+		p.dueAt(taskPLI, next)
+	}
+	return slices.Min(p.due[:])
+}
+
+// dueAt says when a task is due.
+func (p *Port) dueAt(t task, at int64) { p.due[bits.TrailingZeros32(uint32(t))] = at }
+
+// sooner is the earlier one of two times, the second of which is 0 if there is none.
+func sooner(a, b int64) int64 {
+	if b == 0 {
+		return a
+	}
+	return min(a, b)
 }
 
 func (p *Port) send(packets ...rtcp.Packet) {
@@ -158,9 +187,10 @@ func (p *Port) recordArrival(ssrc uint32, number uint16, now int64) {
 	if idle {
 		p.twccNext = p.together(now + twccInterval/2)
 	}
+	next := p.twccNext
 	p.twccMu.Unlock()
 	if idle {
-		p.poke()
+		p.pokeBy(taskFeedback, next)
 	}
 }
 

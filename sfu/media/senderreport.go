@@ -194,7 +194,7 @@ const reportTogether = int64(500e6)
 // reportDue makes the reporter send a sender report for the feed.
 func (f *Feed) reportDue() {
 	f.counters.reportsPending.Store(1)
-	f.port.poke()
+	f.port.poke(taskSenderReport)
 }
 
 // takeReport translates the carrier's last sender report for the viewer, carried

@@ -116,7 +116,7 @@ func (s *Source) SetCarrier(u *Upstream) {
 	}
 	s.mu.Unlock()
 	if u != nil {
-		u.port.poke()
+		u.port.poke(taskPLI)
 	}
 }
 
@@ -140,6 +140,9 @@ func (s *Source) drop(u *Upstream) {
 	}
 	if s.next == u {
 		s.next = nil
+		if s.active != nil { // is to send the next key frame now
+			s.active.port.poke(taskPLI)
+		}
 	}
 }
 
@@ -177,7 +180,7 @@ func (s *Source) RequestKeyFrame() {
 	target := s.keyFrameTarget()
 	s.mu.Unlock()
 	if target != nil {
-		target.port.poke()
+		target.port.poke(taskPLI)
 	}
 }
 
@@ -192,7 +195,7 @@ func (l *layer) requestKeyFrame() {
 	target := s.keyFrameTarget()
 	s.mu.Unlock()
 	if target != nil {
-		target.port.poke()
+		target.port.poke(taskPLI)
 	}
 }
 
@@ -288,7 +291,7 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 		asked := l.keys.expect(now)
 		s.mu.Unlock()
 		if asked {
-			u.port.poke()
+			u.port.poke(taskPLI)
 		}
 	}
 }
@@ -304,7 +307,7 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 	if l == nil || restarts && !s.goLive(u, l, in, d.key, now) {
 		s.counters.notCarrier.Add(1)
 		if l != nil && s.keyFrameTarget() == u.group && s.kind == webrtc.RTPCodecTypeVideo && l.keys.expect(now) {
-			u.port.poke()
+			u.port.poke(taskPLI)
 		}
 		return nil
 	}
