@@ -269,15 +269,21 @@ func (p *Port) LastHeard() time.Time { return at(p.lastHeard.Load()) }
 // second; the zero time if nothing has yet.
 func (p *Port) LastWired() time.Time { return at(p.lastWired.Load()) }
 
+// Direct reports whether packets go past the stack.
+func (p *Port) Direct() bool { return p.direct.Load() != nil }
+
+// RTT is the round trip time by the remote peer's last report; 0: not known.
+func (p *Port) RTT() time.Duration { return time.Duration(p.rtt.Load()) }
+
 // Stats reads the port's counters.
 func (p *Port) Stats() PortStats {
 	return PortStats{
-		RTT:          time.Duration(p.rtt.Load()),
+		RTT:          p.RTT(),
 		REMB:         p.remb.Load(),
 		TWCCFeedback: p.counters.twccFeedback.Load(),
 		TWCCReceived: p.counters.twccReceived.Load(),
 		Unbound:      p.counters.unbound.Load(),
-		Direct:       p.direct.Load() != nil,
+		Direct:       p.Direct(),
 		Undecrypted:  p.counters.undecrypted.Load(),
 		RTCPErrors:   p.counters.rtcpErrors.Load(),
 	}
