@@ -118,12 +118,17 @@ func (a *adapting) see(s *source, v *viewing) {
 	s.panel = append(s.panel, v)
 }
 
-// forget ends all panels.
+// forget ends all panels, and holds on to nothing of what was looked at.
 func (a *adapting) forget() {
 	for _, s := range a.panels {
+		for _, v := range s.panel {
+			*v = viewing{}
+		}
 		clear(s.panel)
 		s.panel = s.panel[:0]
 	}
+	clear(a.viewings[:cap(a.viewings)])
+	clear(a.pictures[:cap(a.pictures)])
 	clear(a.panels)
 	a.panels = a.panels[:0]
 }

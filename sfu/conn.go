@@ -112,7 +112,7 @@ func (c *conn) onCheck(remote ice.Candidate, pair *ice.CandidatePair) bool {
 // way, media that come by another pair count as well.
 func (c *conn) heard() time.Time { return latest(c.heardMedia(), c.link.checked()) }
 
-// heardMedia is heard without checks.
+// heardMedia is heard by media and reports alone, without connectivity checks.
 func (c *conn) heardMedia() time.Time {
 	if c.port.Direct() {
 		return c.port.LastWired()

@@ -50,7 +50,7 @@ type room struct {
 	members     map[string]*member
 	everyone    []*member // the same
 	legs        map[legKey]*leg
-	order       []*leg                               // the same, oldest first; copied when one goes, so that who looks at all may drop some
+	order       []*leg                               // the same, oldest first; copied when one goes: who goes through it may drop some
 	early       map[legKey][]webrtc.ICECandidateInit // candidates without an offer yet
 	rehomes     map[[2]string]*rehoming
 	troubles    map[legKey]trouble      // what both members of a call were told of the media of one

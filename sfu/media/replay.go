@@ -38,7 +38,7 @@ func (s *Source) replay(f *Feed, now int64) bool {
 	for _, l := range s.order {
 		if l != first && l.active.Load() && l.replay(f, now) {
 			if first.active.Load() && first.keys.expect(now) {
-				s.active.port.poke(taskPLI)
+				s.pokeTarget()
 			}
 			return true
 		}

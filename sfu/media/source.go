@@ -86,6 +86,7 @@ func (s *Source) SetCarrier(u *Upstream) {
 		}
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case u == nil:
 		s.release(s.next)
@@ -114,10 +115,7 @@ func (s *Source) SetCarrier(u *Upstream) {
 			}
 		}
 	}
-	s.mu.Unlock()
-	if u != nil {
-		u.port.poke(taskPLI)
-	}
+	s.pokeTarget()
 }
 
 // release makes an upstream forget the source. s.mu is held.
@@ -140,9 +138,7 @@ func (s *Source) drop(u *Upstream) {
 	}
 	if s.next == u {
 		s.next = nil
-		if s.active != nil { // is to send the next key frame now
-			s.active.port.poke(taskPLI)
-		}
+		s.pokeTarget()
 	}
 }
 
@@ -171,17 +167,14 @@ func (s *Source) RequestKeyFrame() {
 	}
 	now := monotonic()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	running := slices.ContainsFunc(s.order, func(l *layer) bool { return l.active.Load() })
 	for _, l := range s.order {
 		if l.active.Load() || !running {
 			l.keys.request(now)
 		}
 	}
-	target := s.keyFrameTarget()
-	s.mu.Unlock()
-	if target != nil {
-		target.port.poke(taskPLI)
-	}
+	s.pokeTarget()
 }
 
 // requestKeyFrame is RequestKeyFrame for one layer.
@@ -191,12 +184,9 @@ func (l *layer) requestKeyFrame() {
 		return
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	l.keys.request(monotonic())
-	target := s.keyFrameTarget()
-	s.mu.Unlock()
-	if target != nil {
-		target.port.poke(taskPLI)
-	}
+	s.pokeTarget()
 }
 
 // layerOf is the layer that a stream fills, or nil.
@@ -214,6 +204,13 @@ func (s *Source) keyFrameTarget() *Upstream {
 		return s.next
 	}
 	return s.active
+}
+
+// pokeTarget has the reporter of keyFrameTarget's port look whether a key frame is to be asked for. s.mu is held.
+func (s *Source) pokeTarget() {
+	if target := s.keyFrameTarget(); target != nil {
+		target.port.poke(taskPLI)
+	}
 }
 
 // pollKeyFrame tells the reporter of u's port whether to send a picture loss
@@ -288,11 +285,10 @@ func (s *Source) deliver(u *Upstream, f *format, in *packet, now int64) {
 	}
 	if awaitingKey {
 		s.mu.Lock()
-		asked := l.keys.expect(now)
-		s.mu.Unlock()
-		if asked {
-			u.port.poke(taskPLI)
+		if l.keys.expect(now) {
+			s.pokeTarget()
 		}
+		s.mu.Unlock()
 	}
 }
 
@@ -307,7 +303,7 @@ func (s *Source) admit(u *Upstream, f *format, in *packet, d *frame, now int64) 
 	if l == nil || restarts && !s.goLive(u, l, in, d.key, now) {
 		s.counters.notCarrier.Add(1)
 		if l != nil && s.keyFrameTarget() == u.group && s.kind == webrtc.RTPCodecTypeVideo && l.keys.expect(now) {
-			u.port.poke(taskPLI)
+			s.pokeTarget()
 		}
 		return nil
 	}
