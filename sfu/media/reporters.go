@@ -24,7 +24,8 @@ type reporters struct {
 	list []*reporter // guarded by mu
 }
 
-// reporter is one goroutine. It begins with the first port of its crowd and ends with the last.
+// reporter is one goroutine. It begins with the first port of its crowd and ends with the last. What it does for one
+// port must not hold up the others: neither wires nor the sockets below the stack block.
 type reporter struct {
 	// Static.
 	all   *reporters
