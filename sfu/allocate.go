@@ -87,7 +87,7 @@ func fill(pictures []*demand, budget uint64) uint64 {
 
 // panelCap is what a publisher is held to: the given percentile of what those of its
 // viewers can take for whom there is anything left; unlimited where that viewer has
-// no limit. starved: there are others, and if there is nobody else the picture has to
+// no limit. It sorts allowed. starved: there are others, and if there is nobody else the picture has to
 // become small enough to be shown again.
 func panelCap(allowed []uint64, starved bool, percentile int) uint64 {
 	if len(allowed) == 0 && starved {
@@ -96,8 +96,8 @@ func panelCap(allowed []uint64, starved bool, percentile int) uint64 {
 	if len(allowed) == 0 {
 		return unlimited
 	}
-	sorted := slices.Sorted(slices.Values(allowed))
-	return sorted[percentile*(len(sorted)-1)/100]
+	slices.Sort(allowed)
+	return allowed[percentile*(len(allowed)-1)/100]
 }
 
 // smallShare is the part of what the best viewer can take, or of what is published,

@@ -58,21 +58,29 @@ type viewing struct {
 	congestion congestion // of the member's link
 }
 
+// adapting is space for adapt.
+type adapting struct {
+	viewings  []*viewing
+	pictures  []*demand
+	estimates []bwe.Estimate
+	panels    []*source // those that have a panel
+	reach     []uint64
+}
+
 // adapt makes what is sent and published fit what the viewers can take.
 func (r *room) adapt(now time.Time) {
 	if now.Sub(r.adapted) < adaptInterval {
 		return
 	}
 	r.adapted = now
-	for _, m := range r.members {
+	for _, m := range r.everyone {
 		for _, s := range m.sources {
 			if s.key.kind == webrtc.RTPCodecTypeVideo {
 				s.observe()
 			}
 		}
 	}
-	panels := make(map[*source][]*viewing)
-	for _, m := range r.members {
+	for _, m := range r.everyone {
 		for _, v := range m.receive(now) {
 			v.section.share.allowed = v.demand.allowed
 			target, before := v.target(now), v.section.feed.Target()
@@ -80,20 +88,21 @@ func (r *room) adapt(now time.Time) {
 			if target.Paused != before.Paused {
 				v.leg.log.Debug("picture paused or resumed", "paused", target.Paused, "mid", v.section.mid, "allowed", v.demand.allowed, "rate", v.demand.rate)
 			}
-			panels[v.source] = append(panels[v.source], v)
+			r.adapting.see(v.source, v)
 			if small := v.awaits(); small != nil {
-				panels[small] = append(panels[small], v) // which has to begin as small as is right for it
+				r.adapting.see(small, v) // which has to begin as small as is right for it
 			}
 		}
 	}
-	for _, m := range r.members {
+	for _, m := range r.everyone {
 		if r.engine.opts.SmallUploads {
-			m.split(panels, now)
+			m.split(now)
 		}
 		for _, s := range m.sources {
-			s.hold(panels[s])
+			s.hold()
 		}
 	}
+	r.adapting.forget()
 	for _, l := range r.order {
 		if l.connected {
 			l.conn.port.SetReceiveLimit(l.receiveLimit())
@@ -101,12 +110,34 @@ func (r *room) adapt(now time.Time) {
 	}
 }
 
+// see notes that a viewer is shown a source.
+func (a *adapting) see(s *source, v *viewing) {
+	if len(s.panel) == 0 {
+		a.panels = append(a.panels, s)
+	}
+	s.panel = append(s.panel, v)
+}
+
+// forget ends all panels, and holds on to nothing of what was looked at.
+func (a *adapting) forget() {
+	for _, s := range a.panels {
+		for _, v := range s.panel {
+			*v = viewing{}
+		}
+		clear(s.panel)
+		s.panel = s.panel[:0]
+	}
+	clear(a.viewings[:cap(a.viewings)])
+	clear(a.pictures[:cap(a.pictures)])
+	clear(a.panels)
+	a.panels = a.panels[:0]
+}
+
 // receive shares out what the member can take. Without a sign of congestion on any
-// of its legs nothing is limited.
+// of its legs nothing is limited. The result lasts until the next call.
 func (m *member) receive(now time.Time) []*viewing {
-	var all []*viewing
-	var pictures []*demand
-	var estimates []bwe.Estimate
+	a := &m.room.adapting
+	all, pictures, estimates := a.viewings[:0], a.pictures[:0], a.estimates[:0]
 	voices := 0
 	for _, l := range m.room.order {
 		if l.client != m || !l.connected {
@@ -122,13 +153,15 @@ func (m *member) receive(now time.Time) []*viewing {
 			case s.slot == slotAudio || s.slot == slotExtraAudio:
 				voices++
 			default:
-				v := &viewing{leg: l, section: s, source: s.shown, calm: calm(&estimate)}
+				v := &s.viewing
+				*v = viewing{leg: l, section: s, source: s.shown, calm: calm(&estimate)}
 				v.demand = demand{screen: s.shown.screen, aside: s.shown.member.role == m.role, rate: s.shown.rate, allowed: unlimited}
 				all = append(all, v)
 				pictures = append(pictures, &v.demand)
 			}
 		}
 	}
+	a.viewings, a.pictures, a.estimates = all, pictures, estimates
 	if len(estimates) == 0 {
 		return all
 	}
@@ -144,7 +177,7 @@ func (m *member) receive(now time.Time) []*viewing {
 
 // awaits is the small picture that is on its way to this viewer, nil for none.
 func (v *viewing) awaits() *source {
-	own := v.leg.opposite()
+	own := v.leg.opposite
 	if own == nil || !own.small || v.source.key.small || v.section.slot != slotVideo {
 		return nil
 	}
@@ -301,23 +334,24 @@ func (v *viewing) reach() uint64 {
 // hold limits a source to what its panel can take. With simulcast nothing has to
 // be held back. Who can take nothing is only asked where nobody else is: the picture is
 // a small one for such viewers, or paused for the last of them, and comes back small.
-func (s *source) hold(panel []*viewing) {
+func (s *source) hold() {
 	s.cap = unlimited
 	if s.spatial > 0 {
 		return
 	}
-	var reach []uint64
+	a := &s.member.room.adapting
+	a.reach = a.reach[:0]
 	starved := false
-	for _, v := range panel {
-		own := v.leg.opposite()
+	for _, v := range s.panel {
+		own := v.leg.opposite
 		switch {
 		case v.demand.allowed == 0:
 			starved = starved || s.key.small || v.section.share.pause.paused()
 		case own == nil || own.apart.IsZero() || s.key.small:
-			reach = append(reach, v.reach())
+			a.reach = append(a.reach, v.reach())
 		}
 	}
-	s.cap = panelCap(reach, starved, s.member.room.engine.opts.PanelPercentile)
+	s.cap = panelCap(a.reach, starved, s.member.room.engine.opts.PanelPercentile)
 }
 
 // receiveLimit is what the client is asked to send at most on the leg, in bit/s; 0:
@@ -345,22 +379,21 @@ func (l *leg) receiveLimit() uint64 {
 // split finds viewers of the member's pictures that can take far less than the
 // others: the leg towards such a viewer uploads a small picture beside the common
 // one. All small ones of a source are one source again.
-func (m *member) split(panels map[*source][]*viewing, now time.Time) {
+func (m *member) split(now time.Time) {
 	for _, s := range m.sources {
-		panel := panels[s]
-		if s.spatial > 0 || len(panel) == 0 {
+		if s.spatial > 0 || len(s.panel) == 0 {
 			continue
 		}
 		if s.key.small {
-			m.rejoin(s, panel, panels, now)
+			m.rejoin(s, now)
 			continue
 		}
 		best := uint64(0)
-		for _, v := range panel {
+		for _, v := range s.panel {
 			best = max(best, v.reach())
 		}
-		for _, v := range panel {
-			own := v.leg.opposite()
+		for _, v := range s.panel {
+			own := v.leg.opposite
 			if own == nil || own.pubs[v.section.slot].source != s || v.section.slot >= slotExtraAudio {
 				continue // it is served by another viewer's leg
 			}
@@ -382,16 +415,16 @@ func (l *leg) parting() bool { return !l.small && !l.apart.IsZero() }
 
 // rejoin lets viewers of the small picture have the common one again that can take
 // it, or for whom alone it would be.
-func (m *member) rejoin(s *source, panel []*viewing, panels map[*source][]*viewing, now time.Time) {
+func (m *member) rejoin(s *source, now time.Time) {
 	key := s.key
 	key.small = false
-	common := m.sources[key]
-	for _, v := range panel {
-		own := v.leg.opposite()
+	common := m.source(key)
+	for _, v := range s.panel {
+		own := v.leg.opposite
 		if own == nil || !own.small || own.pubs[v.section.slot].source != s {
 			continue
 		}
-		alone := common == nil || len(panels[common]) == 0
+		alone := common == nil || len(common.panel) == 0
 		switch fits := alone || v.demand.allowed == unlimited || v.demand.allowed >= max(common.rate, common.full); {
 		case !fits:
 			own.apart = now

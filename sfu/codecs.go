@@ -80,17 +80,16 @@ func (l *leg) usable(kind jsep.Kind) []string {
 	if kind == jsep.Audio {
 		return []string{"opus"}
 	}
-	opp := l.opposite()
+	opp := l.opposite
 	if opp != nil && opp.codecs[kind] != "" {
 		return []string{opp.codecs[kind]}
 	}
-	peer := l.room.members[l.key.peer]
 	names := slices.Clone(l.room.engine.opts.VideoCodecs)
 	names = slices.DeleteFunc(names, func(name string) bool {
 		if opp != nil && opp.held != nil && !listed(opp.held, kind, name) {
 			return true
 		}
-		return !l.client.mayTake(kind, name) || peer != nil && !peer.mayTake(kind, name)
+		return !l.client.mayTake(kind, name) || !l.peer.mayTake(kind, name)
 	})
 	rank := make(map[string]int, len(names))
 	for _, name := range names {
@@ -122,7 +121,7 @@ func (l *leg) runs(kind jsep.Kind, name string) bool {
 }
 
 func (l *leg) suitsAll(kind jsep.Kind, name string) bool {
-	for _, m := range l.room.members {
+	for _, m := range l.room.everyone {
 		if m.known(kind) && !m.mayTake(kind, name) {
 			return false
 		}
@@ -192,7 +191,7 @@ func (l *leg) offeredCodecs(added []*section) map[jsep.Kind][]string {
 // first exchange made it, since the stack cannot take it back.
 func (l *leg) opus() jsep.OpusLocal {
 	local := jsep.OpusLocal{RED: jsep.REDBehind}
-	if opp := l.opposite(); opp != nil {
+	if opp := l.opposite; opp != nil {
 		if desc := opp.description(); desc != nil {
 			for i := range desc.Sections {
 				if s := &desc.Sections[i]; s.Kind == jsep.Audio && !s.Rejected {
@@ -212,15 +211,14 @@ func (l *leg) opus() jsep.OpusLocal {
 // as it is published on another leg; where there is none, the slot stays empty.
 func (l *leg) inOwnCodecs(pubs [slots]publication) [slots]publication {
 	for slot := range pubs {
-		src, codec := pubs[slot].source, l.codecs[slotKind(slot)]
-		if src == nil || codec == "" || src.key.codec == codec {
+		src := pubs[slot].source
+		if src == nil {
 			continue
 		}
-		pubs[slot].source = nil
-		if peer := l.room.members[l.key.peer]; peer != nil {
+		if codec := l.codecs[slotKind(slot)]; codec != "" && src.key.codec != codec {
 			key := src.key
 			key.codec = codec
-			pubs[slot].source = peer.sources[key]
+			pubs[slot].source = l.peer.source(key)
 		}
 	}
 	return pubs
@@ -232,12 +230,12 @@ func (m *member) countSecond(l *leg, key sourceKey) {
 	if l.codecs[jsep.Kind(key.kind.String())] != key.codec {
 		return // not agreed yet
 	}
-	for other := range m.sources {
+	for _, other := range m.sources {
 		same := key
-		same.codec = other.codec
-		if other == same && other.codec != key.codec && m.agreedElsewhere(l, other) {
+		same.codec = other.key.codec
+		if other.key == same && same.codec != key.codec && m.agreedElsewhere(l, same) {
 			m.room.engine.count.seconds.Add(1)
-			l.log.Info("track sent a second time", "kind", key.kind.String(), "codec", key.codec, "running", other.codec)
+			l.log.Info("track sent a second time", "kind", key.kind.String(), "codec", key.codec, "running", same.codec)
 			return
 		}
 	}

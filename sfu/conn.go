@@ -105,16 +105,19 @@ func (c *conn) onCheck(remote ice.Candidate, pair *ice.CandidatePair) bool {
 	if time.Since(c.heard()) < roamAfter {
 		return false
 	}
-	return pair.ResponsesReceived() > 0 || c.port.Stats().Direct
+	return pair.ResponsesReceived() > 0 || c.port.Direct()
 }
 
 // heard is when anything authentic last came on the selected pair, or that pair was selected. Where there is no short
 // way, media that come by another pair count as well.
-func (c *conn) heard() time.Time {
-	if c.port.Stats().Direct {
-		return latest(c.port.LastWired(), c.link.checked())
+func (c *conn) heard() time.Time { return latest(c.heardMedia(), c.link.checked()) }
+
+// heardMedia is heard by media and reports alone, without connectivity checks.
+func (c *conn) heardMedia() time.Time {
+	if c.port.Direct() {
+		return c.port.LastWired()
 	}
-	return latest(c.port.LastHeard(), c.link.checked())
+	return c.port.LastHeard()
 }
 
 // silentFor tells that the client was heard of once, but not for this long.

@@ -137,7 +137,7 @@ func (b *bridge) close() {
 
 // onDataChannel bridges a channel that this leg's client opened.
 func (l *leg) onDataChannel(b *bridge) {
-	opp := l.opposite()
+	opp := l.opposite
 	if len(l.channels) >= maxChannels {
 		l.room.spawn(func() func() { b.close(); return func() {} })
 		return
@@ -156,7 +156,7 @@ func (l *leg) onDataChannel(b *bridge) {
 // openChannels gives the channels that the other side's client opened their
 // copies on this leg.
 func (r *room) openChannels(l *leg) {
-	opp := l.opposite()
+	opp := l.opposite
 	if opp == nil || !l.established || l.conn == nil {
 		return
 	}

@@ -25,7 +25,10 @@ type leg struct {
 	key    legKey
 	room   *room
 	client *member
+	peer   *member
 	log    *slog.Logger
+
+	opposite *leg // that of the other half of the call; nil: none
 
 	conn        *conn // nil before the first exchange and while parked
 	dropped     bool
@@ -112,9 +115,10 @@ type section struct {
 	shown     *source   // what the feed sends
 	idleSince time.Time // when there was nothing more to send; zero: there is
 	share     share
-	agreed    bool // it stands in a description that both sides have
-	rejected  bool // port 0 on either side
-	refused   bool // the client would not receive what was offered last
+	viewing   viewing // adapt's, of what is shown
+	agreed    bool    // it stands in a description that both sides have
+	rejected  bool    // port 0 on either side
+	refused   bool    // the client would not receive what was offered last
 }
 
 // offer is a server's offer that waits for its answer.
@@ -130,7 +134,7 @@ type offer struct {
 
 func newLeg(r *room, client, peer *member, key legKey) *leg {
 	l := &leg{
-		key: key, room: r, client: client,
+		key: key, room: r, client: client, peer: peer,
 		log:       r.log.With("member", client.id, "peer", peer.id, "screen", key.screen),
 		codecs:    make(map[jsep.Kind]string),
 		upstreams: make(map[string]*media.Upstream),
@@ -138,8 +142,6 @@ func newLeg(r *room, client, peer *member, key legKey) *leg {
 	r.order = append(r.order, l)
 	return l
 }
-
-func (l *leg) opposite() *leg { return l.room.legs[l.key.opposite()] }
 
 // description is what the client last said about what it sends.
 func (l *leg) description() *jsep.Description {
@@ -170,17 +172,16 @@ func (l *leg) inSlot(slot int) *section {
 
 // wanted is what the server should be sending on this leg, by slot.
 func (l *leg) wanted() [slots]publication {
-	peer := l.room.members[l.key.peer]
-	if peer == nil || (l.key.screen && peer.sharing == shareOff) {
+	if l.key.screen && l.peer.sharing == shareOff {
 		return [slots]publication{}
 	}
-	if opp := l.opposite(); opp != nil && opp.publishes() {
+	if opp := l.opposite; opp != nil && opp.publishes() {
 		return l.inOwnCodecs(opp.pubs)
 	}
 	if l.key.screen {
 		// A viewer whom the sharer's client never called: any of its share legs will do.
 		for _, other := range l.room.order {
-			if other.key.client == l.key.peer && other.key.screen && other.publishes() {
+			if other.client == l.peer && other.key.screen && other.publishes() {
 				return l.inOwnCodecs(other.pubs)
 			}
 		}
@@ -220,7 +221,10 @@ func (l *leg) feed() {
 // show makes the section's feed send a source. The small and the common picture of
 // one track stand in for each other until the other one is there.
 func (s *section) show(src *source) {
-	if old := s.shown; old != nil && src != nil && old != src && old.key.common() == src.key.common() && !src.arrives() && old.arrives() {
+	if src == s.shown {
+		return
+	}
+	if old := s.shown; old != nil && src != nil && old.key.common() == src.key.common() && !src.arrives() && old.arrives() {
 		return
 	}
 	s.shown = src
@@ -260,7 +264,10 @@ func (r *room) drop(l *leg, reason string) {
 	}
 	l.dropped = true
 	delete(r.legs, l.key)
-	r.order = slices.DeleteFunc(r.order, func(other *leg) bool { return other == l })
+	if l.opposite != nil {
+		l.opposite.opposite = nil
+	}
+	r.order = slices.DeleteFunc(slices.Clone(r.order), func(other *leg) bool { return other == l })
 	r.legCount.Add(-1)
 	r.engine.count.legs.Add(-1)
 	had := l.conn != nil

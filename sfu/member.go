@@ -29,7 +29,7 @@ type member struct {
 	sharing    shareStatus
 	shareSince time.Time // a picture of the share has been published since
 	shareLost  time.Time // none is published any more since
-	sources    map[sourceKey]*source
+	sources    []*source
 	link       bwe.Shared // towards the member
 	takes      map[jsep.Kind]*takes
 	published  int                    // sources ever
@@ -77,15 +77,18 @@ type source struct {
 
 	// What is published, as last measured.
 	layers  []media.LayerInfo
-	rate    uint64 // bit/s on the wire; 0: nothing
-	full    uint64 // when nothing held it back, or since
-	base    uint64 // of the lowest layer
-	spatial int8   // the highest simulcast layer
-	cap     uint64 // what its publisher is held to
+	rate    uint64     // bit/s on the wire; 0: nothing
+	full    uint64     // when nothing held it back, or since
+	base    uint64     // of the lowest layer
+	spatial int8       // the highest simulcast layer
+	cap     uint64     // what its publisher is held to
+	panel   []*viewing // who is shown it; empty but during adapt
+
+	ballot ballot // member.elect's
 }
 
 func newMember(r *room, id, role string) *member {
-	return &member{room: r, id: id, role: role, sources: make(map[sourceKey]*source), takes: make(map[jsep.Kind]*takes), shown: make(map[tapKey]shownSource)}
+	return &member{room: r, id: id, role: role, takes: make(map[jsep.Kind]*takes), shown: make(map[tapKey]shownSource)}
 }
 
 func (m *member) close() {
@@ -93,7 +96,17 @@ func (m *member) close() {
 		s.media.SetCarrier(nil)
 		m.room.retire(s)
 	}
-	clear(m.sources)
+	m.sources = nil
+}
+
+// source is the one with that key, nil if there is none.
+func (m *member) source(key sourceKey) *source {
+	for _, s := range m.sources {
+		if s.key == key {
+			return s
+		}
+	}
+	return nil
 }
 
 // publish works out what a leg's latest description publishes.
@@ -124,12 +137,12 @@ func (m *member) publish(l *leg) {
 			stream = "leg " + l.key.peer // nothing says that other legs carry the same
 		}
 		key := sourceKey{l.key.screen, stream, kindOf(section.Kind), codec.Name, l.small && slot == slotVideo}
-		s := m.sources[key]
+		s := m.source(key)
 		if s == nil {
 			screen := key.screen || slot >= slotExtraAudio
 			m.published++
 			s = &source{key: key, number: m.published, screen: screen, member: m, cap: unlimited, media: media.NewSource(media.SourceOptions{Kind: key.kind, Screen: screen})}
-			m.sources[key] = s
+			m.sources = append(m.sources, s)
 			if !key.small {
 				m.countSecond(l, key)
 			}

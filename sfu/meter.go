@@ -34,7 +34,7 @@ func (r *room) measure(now time.Time) {
 	for _, l := range r.order {
 		l.measure(now, &t)
 	}
-	for _, m := range r.members {
+	for _, m := range r.everyone {
 		for _, s := range m.sources {
 			s.measure(&t)
 		}
@@ -52,7 +52,7 @@ func (r *room) probe(now time.Time) {
 	}
 	var conns []*conn
 	for _, l := range r.order {
-		if l.connected && l.conn.port.Stats().RTT == 0 {
+		if l.connected && l.conn.port.RTT() == 0 {
 			conns = append(conns, l.conn)
 		}
 	}

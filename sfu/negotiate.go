@@ -174,7 +174,7 @@ func (l *leg) mayAnswer() bool {
 	if l.established {
 		return true
 	}
-	opp := l.opposite()
+	opp := l.opposite
 	return opp != nil && (opp.established || opp.held != nil)
 }
 
@@ -188,8 +188,8 @@ func (l *leg) mayOffer() bool {
 // client's rollback may come while it looks for its addresses, after which
 // Chromium finds none on that connection and nothing but a new one helps.
 func (l *leg) awaitsCall() bool {
-	peer, opp := l.room.members[l.key.peer], l.opposite()
-	return !l.key.screen && l.client.role == recruiter && peer != nil && peer.role == recruiter &&
+	opp := l.opposite
+	return !l.key.screen && l.client.role == recruiter && l.peer.role == recruiter &&
 		opp != nil && opp.held != nil && time.Since(opp.heldSince) < callTimeout
 }
 
@@ -480,7 +480,7 @@ func (l *leg) complete(desc *jsep.Description, locals map[string]jsep.Local, off
 		l.connectBy = time.Now().Add(l.room.engine.opts.ConnectTimeout)
 	}
 	l.prepare()
-	if opp := l.opposite(); opp != nil && desc.HasApplication() {
+	if opp := l.opposite; opp != nil && desc.HasApplication() {
 		opp.wantData = true
 	}
 	l.room.openChannels(l)

@@ -90,7 +90,7 @@ func (l *leg) quality() Quality {
 		Peer: l.key.peer, Screen: l.key.screen, Level: f.level, RTT: f.rtt, LossUp: f.lossUp, LossDown: f.lossDown,
 		BitrateUp: f.bitrateUp, BitrateDown: f.bitrateDown, Path: l.meter.path, Estimate: f.estimate,
 	}
-	if opp := l.opposite(); opp != nil && opp.connected {
+	if opp := l.opposite; opp != nil && opp.connected {
 		q.PeerLevel = opp.meter.now.level
 	}
 	return q

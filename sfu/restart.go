@@ -91,11 +91,16 @@ func (l *leg) lost(now time.Time) bool {
 	if !l.connected {
 		return false
 	}
-	last := l.conn.heard()
+	return l.unreachable || l.hushed(now) && l.talks()
+}
+
+// hushed tells that the client has not been heard of for Options.RestartAfter.
+func (l *leg) hushed(now time.Time) bool {
+	patience := l.room.engine.opts.RestartAfter
 	if waiting := l.conn.link.waiting.Load(); waiting != nil {
-		last = waiting.at
+		return now.Sub(waiting.at) > patience
 	}
-	return l.unreachable || l.talks() && now.Sub(last) > l.room.engine.opts.RestartAfter
+	return now.Sub(l.conn.heardMedia()) > patience && now.Sub(l.conn.heard()) > patience
 }
 
 // probe asks whether the member's signaling is alive, once in a while.

@@ -48,14 +48,16 @@ type room struct {
 
 	// Owned by run.
 	members     map[string]*member
+	everyone    []*member // the same
 	legs        map[legKey]*leg
-	order       []*leg                               // the same, oldest first
+	order       []*leg                               // the same, oldest first; copied when one goes: who goes through it may drop some
 	early       map[legKey][]webrtc.ICECandidateInit // candidates without an offer yet
 	rehomes     map[[2]string]*rehoming
 	troubles    map[legKey]trouble      // what both members of a call were told of the media of one
 	viewers     map[legKey]int          // times a running share was offered to a viewer that was not called
 	unsupported map[unsupportedKey]bool // what both members of a call were told
 	adapted     time.Time
+	adapting    adapting
 	tappers     []*tapping
 	running     int // goroutines that will post a result
 	meter       roomMeter
@@ -147,7 +149,9 @@ func (r *room) join(id, role string) {
 		m.role = role
 		return
 	}
-	r.members[id] = newMember(r, id, role)
+	m := newMember(r, id, role)
+	r.members[id] = m
+	r.everyone = append(r.everyone, m)
 }
 
 func (r *room) leave(id string) {
@@ -156,6 +160,7 @@ func (r *room) leave(id string) {
 		return
 	}
 	delete(r.members, id)
+	r.everyone = slices.DeleteFunc(r.everyone, func(other *member) bool { return other == m })
 	for key, l := range r.legs {
 		if key.client == id || key.peer == id {
 			r.drop(l, "member left")
@@ -215,6 +220,9 @@ func (r *room) leg(key legKey) *leg {
 	}
 	l := newLeg(r, client, peer, key)
 	r.legs[key] = l
+	if l.opposite = r.legs[key.opposite()]; l.opposite != nil {
+		l.opposite.opposite = l
+	}
 	r.legCount.Add(1)
 	e.count.legs.Add(1)
 	e.count.opened.Add(1)
@@ -234,12 +242,12 @@ func (r *room) settle() {
 		l.client.publish(l)
 	}
 	now := time.Now()
-	for _, m := range r.members {
+	for _, m := range r.everyone {
 		m.elect(now)
 	}
 	r.showTaps()
 	r.offerScreens()
-	for _, l := range slices.Clone(r.order) {
+	for _, l := range r.order {
 		l.feed()
 		l.advance()
 	}
@@ -248,12 +256,12 @@ func (r *room) settle() {
 // tick looks at the deadlines.
 func (r *room) tick(now time.Time) {
 	r.retryRehomes(now)
-	for _, l := range slices.Clone(r.order) {
+	for _, l := range r.order {
 		l.checkDeadlines(now)
 		l.forgiveViewer(now)
 	}
 	r.checkPaths(now)
-	for _, l := range slices.Clone(r.order) {
+	for _, l := range r.order {
 		l.checkStall(now)
 		l.checkMedia(now)
 	}

@@ -32,7 +32,7 @@ func (r *room) onScreenShareStatus(id string, sharing bool) {
 // offerScreens shows running shares to members that came late, or came back,
 // and are in a call with the sharer.
 func (r *room) offerScreens() {
-	for _, sharer := range r.members {
+	for _, sharer := range r.everyone {
 		if !r.shares(sharer) {
 			r.pullScreen(sharer)
 			continue
@@ -44,7 +44,7 @@ func (r *room) offerScreens() {
 		if time.Since(sharer.shareSince) < callDelay {
 			continue
 		}
-		for _, viewer := range r.members {
+		for _, viewer := range r.everyone {
 			key := legKey{viewer.id, sharer.id, true}
 			camera := r.legs[legKey{viewer.id, sharer.id, false}]
 			if viewer == sharer || camera == nil || !camera.connected || r.legs[key] != nil || r.viewers[key] >= maxViewerCalls {

@@ -137,7 +137,7 @@ func (e *Engine) Snapshot(ctx context.Context) ([]RoomStats, error) {
 func (r *room) snapshot(now time.Time) RoomStats {
 	room := RoomStats{ID: r.id, Members: make([]MemberStats, 0, len(r.members))}
 	owners := make(map[*media.Source]owner)
-	for _, m := range r.members {
+	for _, m := range r.everyone {
 		for _, s := range m.sources {
 			owners[s.media] = owner{m, s}
 		}
@@ -147,7 +147,7 @@ func (r *room) snapshot(now time.Time) RoomStats {
 	for _, l := range r.order {
 		legs[l.client] = append(legs[l.client], l.snapshot(now, owners, viewers))
 	}
-	for _, m := range r.members {
+	for _, m := range r.everyone {
 		stats := MemberStats{ID: m.id, Role: m.role, Legs: legs[m], Sources: []PublishedSource{}}
 		if stats.Legs == nil {
 			stats.Legs = []LegStats{}

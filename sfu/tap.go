@@ -125,7 +125,7 @@ func (r *room) attach(t *tapping) {
 	if r.ended {
 		return
 	}
-	for _, m := range r.members {
+	for _, m := range r.everyone {
 		for _, shown := range m.shown {
 			t.started(shown.tap)
 		}
@@ -139,7 +139,7 @@ func (r *room) detach(t *tapping) {
 	if len(r.tappers) > 0 {
 		return
 	}
-	for _, m := range r.members {
+	for _, m := range r.everyone {
 		clear(m.shown)
 	}
 }
@@ -172,8 +172,9 @@ func (r *room) showTaps() {
 	if len(r.tappers) == 0 {
 		return
 	}
-	for _, m := range r.members {
-		for key, s := range m.sources {
+	for _, m := range r.everyone {
+		for _, s := range m.sources {
+			key := &s.key
 			track := tapKey{key.screen, key.stream, key.kind}
 			if _, known := m.shown[track]; known || key.small || m.hasEarlier(s) {
 				continue
@@ -192,7 +193,8 @@ func (r *room) showTaps() {
 
 // hasEarlier tells whether the track of a source has been published longer in another codec.
 func (m *member) hasEarlier(s *source) bool {
-	for key, other := range m.sources {
+	for _, other := range m.sources {
+		key := other.key
 		if key.codec = s.key.codec; key == s.key && other.number < s.number && !other.key.small {
 			return true
 		}

@@ -95,6 +95,19 @@ func (l *leg) refilling(now time.Time) bool {
 	return !l.dropped && l.refill.asked > 0 && now.Sub(l.refill.last) < refillPatience
 }
 
+// ballot is what elect has found about a source.
+type ballot struct {
+	best, present candidacy       // of the legs; present is the uploader's
+	upstream      *media.Upstream // the source's carrier, or any other one that is there; nil: none
+}
+
+// candidacy is a leg that publishes a source.
+type candidacy struct {
+	leg  *leg // nil: none
+	slot int
+	fit  fitness
+}
+
 // elect chooses for every source the leg that uploads it and the upstream that
 // carries it, and forgets the sources that no leg publishes any more. The present
 // leg stays while it is fit.
@@ -103,14 +116,9 @@ func (m *member) elect(now time.Time) {
 		return
 	}
 	m.follow()
-	type choice struct {
-		leg  *leg
-		slot int
-		fit  fitness
+	for _, s := range m.sources {
+		s.ballot = ballot{}
 	}
-	best := make(map[*source]choice, len(m.sources))
-	present := make(map[*source]choice, len(m.sources))
-	upstreams := make(map[*source][]*media.Upstream, len(m.sources))
 	for _, l := range m.room.order {
 		if l.client != m {
 			continue
@@ -120,53 +128,48 @@ func (m *member) elect(now time.Time) {
 			if src == nil {
 				continue
 			}
-			c := choice{l, slot, l.fitness(slot, now)}
-			if b, ok := best[src]; !ok || c.fit > b.fit {
-				best[src] = c
+			c, b := candidacy{l, slot, l.fitness(slot, now)}, &src.ballot
+			if b.best.leg == nil || c.fit > b.best.fit {
+				b.best = c
 			}
 			if src.uploader == l {
-				present[src] = c
+				b.present = c
 			}
-			if up := l.upstreams[l.pubs[slot].mid]; up != nil && l.connected {
-				upstreams[src] = append(upstreams[src], up)
+			if up := l.upstreams[l.pubs[slot].mid]; up != nil && l.connected && (b.upstream == nil || up == src.carrier) {
+				b.upstream = up
 			}
 		}
 	}
-	for key, s := range m.sources {
-		chosen, published := best[s]
-		if c := present[s]; c.leg != nil && (c.fit == chosen.fit || c.fit >= promising && chosen.fit < flowing && !c.leg.parting()) {
+	for _, s := range m.sources {
+		chosen, published := s.ballot.best, s.ballot.best.leg != nil
+		if c := s.ballot.present; c.leg != nil && (c.fit == chosen.fit || c.fit >= promising && chosen.fit < flowing && !c.leg.parting()) {
 			chosen = c
 		}
 		switch {
 		case chosen.fit == unfit:
 			s.uploader = nil
 		case s.uploader != nil && s.uploader.refilling(now): // and may soon send it again
-		case key.screen && now.Sub(s.lost) < stopDelay && chosen.fit < flowing:
+		case s.key.screen && now.Sub(s.lost) < stopDelay && chosen.fit < flowing:
 			s.uploader = nil
 		default:
 			if s.uploader != nil && s.uploader != chosen.leg {
 				m.room.engine.count.moves.Add(1)
-				chosen.leg.log.Info("upload moved here", "kind", key.kind.String(), "from", s.uploader.key.peer)
+				chosen.leg.log.Info("upload moved here", "kind", s.key.kind.String(), "from", s.uploader.key.peer)
 			}
 			s.uploader = chosen.leg
 		}
-		s.carry(chosen.leg, chosen.slot, upstreams[s])
+		s.carry(chosen.leg, chosen.slot)
 		if !published {
 			m.room.retire(s)
-			delete(m.sources, key)
 		}
 	}
+	m.sources = slices.DeleteFunc(m.sources, func(s *source) bool { return s.ballot.best.leg == nil })
 }
 
 // carry gives the source the upstream of its uploader; until there is one, the
 // present carrier goes on, or any that is there.
-func (s *source) carry(uploader *leg, slot int, all []*media.Upstream) {
-	var up *media.Upstream
-	for _, other := range all {
-		if up == nil || other == s.carrier {
-			up = other
-		}
-	}
+func (s *source) carry(uploader *leg, slot int) {
+	up := s.ballot.upstream
 	if uploader != nil && uploader.connected {
 		if own := uploader.upstreams[uploader.pubs[slot].mid]; own != nil {
 			up = own

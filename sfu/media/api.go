@@ -14,8 +14,8 @@
 // once, stores it in the Source's ring, encrypts it for each viewer and writes it to
 // their Wires. Nothing on that way may block. Packets for which Pion has to find out
 // what they are, and those of connections without a Wire, come and go through
-// Pion's SRTP sessions instead. All RTCP of a Port is sent by its one reporter
-// goroutine; RTCP that arrives is handled where it arrives.
+// Pion's SRTP sessions instead. All RTCP of a Port is sent by its reporter, a
+// goroutine that up to 64 Ports share; RTCP that arrives is handled where it arrives.
 //
 // Locks, in the order in which they may be taken: Feed.moveMu, Port.inMu, Port.mu,
 // Source.mu, Upstream.mu, Feed.mu. None of those behind Port.inMu is held while a
@@ -33,11 +33,11 @@ import (
 )
 
 // API makes peer connections that know the relay's codecs and header
-// extensions and hand what they receive to a Port. It is immutable and safe for
-// concurrent use.
+// extensions and hand what they receive to a Port. It is safe for concurrent use.
 type API struct {
-	settings webrtc.SettingEngine
-	codecs   *webrtc.MediaEngine
+	settings  webrtc.SettingEngine
+	codecs    *webrtc.MediaEngine
+	reporters *reporters
 }
 
 // NewAPI takes the transport settings (ports, certificates, time-outs, DTLS).
@@ -56,7 +56,7 @@ func NewAPI(settings webrtc.SettingEngine) (*API, error) {
 	}
 	settings.SetFireOnTrackBeforeFirstRTP(true)
 	settings.DisableSRTPReplayProtection(true)
-	return &API{settings: settings, codecs: codecs}, nil
+	return &API{settings: settings, codecs: codecs, reporters: new(reporters)}, nil
 }
 
 // NewPeerConnection makes a peer connection and its Port, without encryption of
@@ -83,6 +83,6 @@ func (a *API) NewPeerConnection(config webrtc.Configuration, opts PortOptions) (
 	if err != nil {
 		return nil, nil, err
 	}
-	port.start(pc)
+	port.start(pc, a.reporters)
 	return pc, port, nil
 }

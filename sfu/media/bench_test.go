@@ -84,7 +84,7 @@ var (
 func newTestUpstream(t testing.TB, kind webrtc.RTPCodecType) (*Port, *binding) {
 	t.Helper()
 	port := newPort(PortOptions{})
-	port.start(discardRTCP{})
+	port.start(discardRTCP{}, new(reporters))
 	t.Cleanup(func() { port.Close(); port.Wait() })
 	codecs := vp8Codecs
 	if kind == audio {

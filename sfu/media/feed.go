@@ -500,7 +500,7 @@ func (f *Feed) begin(l *layer, out *outgoing) {
 	f.picture.limit = s.limit
 	f.push(s)
 	f.start()
-	f.port.poke()
+	f.port.poke(taskSenderReport)
 }
 
 // capturedTicks is the time between two pictures of different layers by their

@@ -203,14 +203,11 @@ func (s *Source) ensureLayers(u *Upstream) {
 // joined tells the source that its carrier has got another stream.
 func (s *Source) joined(u *Upstream, index int) {
 	s.mu.Lock()
-	wanted := s.active == u || s.next == u
-	if wanted {
+	defer s.mu.Unlock()
+	if s.active == u || s.next == u {
 		s.ensureLayers(u)
 		(*s.layers.Load())[index].keys.request(monotonic())
-	}
-	s.mu.Unlock()
-	if wanted {
-		u.port.poke()
+		s.pokeTarget()
 	}
 }
 

@@ -26,7 +26,7 @@ type simulcast struct {
 func newSimulcast(t *testing.T, rids ...string) *simulcast {
 	t.Helper()
 	port := newPort(PortOptions{})
-	port.start(discardRTCP{})
+	port.start(discardRTCP{}, new(reporters))
 	t.Cleanup(func() { port.Close(); port.Wait() })
 	port.SetConnected(true)
 	s := &simulcast{feeding: &feeding{t: t, port: port, source: NewSource(SourceOptions{Kind: video})}}

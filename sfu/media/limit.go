@@ -32,7 +32,7 @@ func (p *Port) SetReceiveLimit(bitrate uint64) {
 	changed := l.changed()
 	p.limitMu.Unlock()
 	if changed || (bitrate == 0) != (before == 0) {
-		p.poke()
+		p.poke(taskLimit)
 	}
 }
 

@@ -32,21 +32,21 @@ type PortOptions struct {
 }
 
 // Port is the media side of one peer connection: the upstreams it receives, the
-// feeds it sends, and the one goroutine that sends its RTCP. Its methods are
+// feeds it sends, and the reports on both. Its methods are
 // safe for concurrent use, except where they say otherwise.
 type Port struct {
 	// Static.
-	log   *slog.Logger
-	ssrc  uint32 // of the RTCP that no feed sends: receiver reports and feedback
-	done  chan struct{}
-	wake  chan struct{} // makes the reporter look at once; holds one token
-	shift int64         // of the instants at which the reporter sends, see together
-	wg    sync.WaitGroup
+	log  *slog.Logger
+	ssrc uint32 // of the RTCP that no feed sends: receiver reports and feedback
+	wg   sync.WaitGroup
 
 	publisher *Publisher
 
 	// Static after start.
-	rtcp RTCPWriter
+	rtcp     RTCPWriter
+	reporter *reporter // nil before
+	slot     int       // in it
+	shift    int64     // of the instants at which it sends, see together
 
 	connected atomic.Bool
 	upstreams atomic.Pointer[[]*Upstream] // copied on write under mu
@@ -80,9 +80,11 @@ type Port struct {
 	limitMu sync.Mutex
 	limit   receiveLimit // guarded by limitMu, a leaf
 
+	todo atomic.Uint32 // tasks of the reporter
+
 	// Owned by the reporter.
+	due        [tasks]int64 // by task
 	nextReport int64
-	rtcpSpace  []byte // empty: for the packet that is being made
 
 	lastWired atomic.Int64
 	rtt       atomic.Int64 // ns; 0: unknown
@@ -94,9 +96,6 @@ func newPort(opts PortOptions) *Port {
 	p := &Port{
 		log:     opts.Logger,
 		ssrc:    rand.Uint32(),
-		done:    make(chan struct{}),
-		wake:    make(chan struct{}, 1),
-		shift:   nextShift(),
 		streams: make(map[uint32]*rtpBuffer),
 		indexes: make(map[uint32]*sequenceUnwrapper),
 	}
@@ -110,13 +109,16 @@ func newPort(opts PortOptions) *Port {
 	p.upstreams.Store(&[]*Upstream{})
 	p.feeds.Store(&[]*Feed{})
 	p.bound.Store(&[]boundStream{})
+	for i := range p.due {
+		p.due[i] = never
+	}
 	return p
 }
 
-// start begins the reporter's goroutine, which Close ends.
-func (p *Port) start(w RTCPWriter) {
+// start gives the port a reporter, which works for it until Close.
+func (p *Port) start(w RTCPWriter, rs *reporters) {
 	p.rtcp = w
-	p.wg.Go(p.report)
+	rs.join(p)
 }
 
 // Receive makes an Upstream of a track. It is to be called once for each track
@@ -178,6 +180,7 @@ func (p *Port) admit(u *Upstream) bool {
 	own.bind(&binding{upstream: u})
 	p.bindRetransmissions(u)
 	p.listBound()
+	p.poke(taskReceiverReport)
 	return true
 }
 
@@ -222,10 +225,10 @@ func (p *Port) SetConnected(connected bool) {
 	for _, f := range *p.feeds.Load() {
 		f.setConnected(connected)
 	}
-	p.poke()
+	p.poke(allTasks)
 }
 
-// Close ends the reporter, all upstreams, and takes all feeds from their
+// Close ends the reports, all upstreams, and takes all feeds from their
 // sources. It does not wait and may be called more than once. The peer
 // connection is to be closed first, outside of Pion's callbacks.
 func (p *Port) Close() {
@@ -235,7 +238,6 @@ func (p *Port) Close() {
 		return
 	}
 	p.closed = true
-	close(p.done)
 	upstreams, feeds := *p.upstreams.Load(), *p.feeds.Load()
 	p.mu.Unlock()
 	for _, u := range upstreams {
@@ -244,9 +246,10 @@ func (p *Port) Close() {
 	for _, f := range feeds {
 		f.SetSource(nil)
 	}
+	p.poke(taskEnd)
 }
 
-// Wait returns when the goroutines of a closed Port have ended.
+// Wait returns when nothing works for a closed Port any more.
 func (p *Port) Wait() { p.wg.Wait() }
 
 // LastHeard is when anything last came from the remote peer that is encrypted
@@ -258,15 +261,21 @@ func (p *Port) LastHeard() time.Time { return at(p.lastHeard.Load()) }
 // second; the zero time if nothing has yet.
 func (p *Port) LastWired() time.Time { return at(p.lastWired.Load()) }
 
+// Direct reports whether packets go past the stack.
+func (p *Port) Direct() bool { return p.direct.Load() != nil }
+
+// RTT is the round trip time by the remote peer's last report; 0: not known.
+func (p *Port) RTT() time.Duration { return time.Duration(p.rtt.Load()) }
+
 // Stats reads the port's counters.
 func (p *Port) Stats() PortStats {
 	return PortStats{
-		RTT:          time.Duration(p.rtt.Load()),
+		RTT:          p.RTT(),
 		REMB:         p.remb.Load(),
 		TWCCFeedback: p.counters.twccFeedback.Load(),
 		TWCCReceived: p.counters.twccReceived.Load(),
 		Unbound:      p.counters.unbound.Load(),
-		Direct:       p.direct.Load() != nil,
+		Direct:       p.Direct(),
 		Undecrypted:  p.counters.undecrypted.Load(),
 		RTCPErrors:   p.counters.rtcpErrors.Load(),
 	}
@@ -293,14 +302,6 @@ func (p *Port) forget(b *rtpBuffer) {
 	if last {
 		to.upstream.end()
 		p.log.Debug("received no more", "kind", to.upstream.kind.String(), "mid", to.upstream.mid, "ssrc", b.ssrc)
-	}
-}
-
-// poke makes the reporter look for something to send.
-func (p *Port) poke() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
 	}
 }
 

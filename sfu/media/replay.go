@@ -36,7 +36,7 @@ func (s *Source) replay(f *Feed, now int64) bool {
 	for _, l := range s.order {
 		if l != first && l.active.Load() && l.replay(f, now) {
 			if first.active.Load() && first.keys.expect(now) {
-				s.active.port.poke()
+				s.pokeTarget()
 			}
 			return true
 		}
@@ -119,7 +119,7 @@ func (f *Feed) replayFrom(l *layer, key keyFrame, span uint32, shift uint8) bool
 	f.replaying, f.cursor = true, key.sequence
 	f.counters.replays.Add(1)
 	f.replayDue.Store(true)
-	f.port.poke()
+	f.port.poke(taskReplay | taskSenderReport)
 	return true
 }
 

@@ -1,9 +1,9 @@
 package media
 
 import (
+	"math/bits"
 	"math/rand/v2"
-	"sync/atomic"
-	"time"
+	"slices"
 
 	"github.com/pion/rtcp"
 )
@@ -11,21 +11,31 @@ import (
 const (
 	reportInterval = int64(1e9)   // between receiver reports
 	twccInterval   = int64(100e6) // between transport-wide feedback packets
-	reportGrid     = int64(100e6) // what is sent at intervals is sent at multiples of this, shifted
-	reportShift    = int64(25e6)  // by one of a few multiples of this,
-	reportCrowd    = 64           // another one after so many ports
-	reporterIdle   = int64(5e9)   // when there is nothing to wait for
 	maxReports     = 31           // report blocks of one packet (RFC 3550 section 6.4.2)
 	maxSenders     = 8            // sender reports of one compound, so that it fits a datagram
 )
 
-// ports counts the ports ever made.
-var ports atomic.Int64
+// task is what a reporter can be asked to do for a port, as bits.
+type task uint32
 
-// nextShift gives each port one of a few instants of reportGrid, in crowds: the ports of a small server are all
-// due at once, those of a big one do not fill the socket's queue together.
-func nextShift() int64 {
-	return ports.Add(1) / reportCrowd * reportShift % reportGrid
+const (
+	taskReplay         task = 1 << iota // of what late viewers have missed
+	taskSenderReport                    // of those feeds that have one pending
+	taskReceiverReport                  // on all upstreams
+	taskFeedback                        // transport-wide
+	taskLimit                           // of what the peer may send
+	taskNACK
+	taskPLI
+	taskEnd // the port is closed
+
+	tasks    = 7 // those that can be due
+	allTasks = taskEnd - 1
+)
+
+// reportScratch is the space in which a reporter makes packets.
+type reportScratch struct {
+	packet  []byte // empty
+	numbers []uint16
 }
 
 // together moves a deadline to the next instant that the port shares with others, so that what is due at about
@@ -34,43 +44,61 @@ func (p *Port) together(at int64) int64 {
 	return (at-p.shift+reportGrid-1)/reportGrid*reportGrid + p.shift
 }
 
-// report is the reporter's goroutine. It wakes when it is poked and when
-// something it knows of is due.
-func (p *Port) report() {
-	timer := time.NewTimer(time.Duration(reportInterval))
-	defer timer.Stop()
-	var numbers []uint16
-	for {
-		select {
-		case <-p.done:
-			return
-		case <-p.wake:
-		case <-timer.C:
-		}
-		now := monotonic()
-		next := now + reporterIdle
-		soon := func(at int64) {
-			if at != 0 {
-				next = min(next, at)
-			}
-		}
-		if p.connected.Load() {
-			for _, f := range *p.feeds.Load() {
-				soon(f.sendReplay(now))
-			}
-			p.sendSenderReports(now)
-			soon(p.sendReceiverReport(now))
-			soon(p.sendTransportFeedback(now))
-			soon(p.sendReceiveLimit(now))
-			for _, u := range *p.upstreams.Load() {
-				var at int64
-				numbers, at = p.sendNACK(u, numbers[:0], now)
-				soon(at)
-				soon(p.sendPLI(u, now))
-			}
-		}
-		timer.Reset(time.Duration(max(next-monotonic(), int64(time.Millisecond))))
+// report does what there is to do and what is due, on the reporter's goroutine, and returns when something will be.
+func (p *Port) report(todo task, scratch *reportScratch, now int64) (next int64) {
+	if !p.connected.Load() {
+		return never // SetConnected pokes for everything
 	}
+	for i, at := range p.due {
+		if at <= now {
+			todo |= 1 << i
+		}
+	}
+	if todo&taskReplay != 0 {
+		next := never
+		for _, f := range *p.feeds.Load() {
+			next = sooner(next, f.sendReplay(now))
+		}
+		p.dueAt(taskReplay, next)
+	}
+	if todo&taskSenderReport != 0 {
+		p.sendSenderReports(scratch, now)
+	}
+	if todo&taskReceiverReport != 0 {
+		p.dueAt(taskReceiverReport, sooner(never, p.sendReceiverReport(scratch, now)))
+	}
+	if todo&taskFeedback != 0 {
+		p.dueAt(taskFeedback, sooner(never, p.sendTransportFeedback(now)))
+	}
+	if todo&taskLimit != 0 {
+		p.dueAt(taskLimit, sooner(never, p.sendReceiveLimit(now)))
+	}
+	if todo&taskNACK != 0 {
+		next := never
+		for _, u := range *p.upstreams.Load() {
+			next = sooner(next, p.sendNACK(scratch, u, now))
+		}
+		p.dueAt(taskNACK, next)
+	}
+	if todo&taskPLI != 0 {
+		next := never
+		for _, u := range *p.upstreams.Load() {
+			next = sooner(next, p.sendPLI(scratch, u, now))
+		}
+		p.dueAt(taskPLI, next)
+	}
+	return slices.Min(p.due[:])
+}
+
+// dueAt says when a task is due.
+func (p *Port) dueAt(t task, at int64) { p.due[bits.TrailingZeros32(uint32(t))] = at }
+
+// sooner is the earlier one of two times, the second of which is 0 if there is none.
+func sooner(a, b int64) int64 {
+	if b == 0 {
+		return a
+	}
+	return min(a, b)
 }
 
 func (p *Port) send(packets ...rtcp.Packet) {
@@ -86,16 +114,16 @@ func (p *Port) sendRaw(packet []byte) {
 	}
 }
 
-// sendMade sends what the reporter has made in p.rtcpSpace.
-func (p *Port) sendMade(packet []byte) {
+// sendMade sends what was made in the space for a packet.
+func (p *Port) sendMade(scratch *reportScratch, packet []byte) {
 	p.sendRaw(packet)
-	p.rtcpSpace = packet[:0] // it may have grown
+	scratch.packet = packet[:0] // it may have grown
 }
 
 // sendSenderReports sends those that are pending, with the names of who sends them.
-func (p *Port) sendSenderReports(now int64) {
+func (p *Port) sendSenderReports(scratch *reportScratch, now int64) {
 	var names [maxSenders]canonicalName
-	packet, n := p.rtcpSpace, 0
+	packet, n := scratch.packet, 0
 	for _, f := range *p.feeds.Load() {
 		sr, name, ok := f.takeReport(now)
 		if !ok {
@@ -104,17 +132,17 @@ func (p *Port) sendSenderReports(now int64) {
 		packet = appendSenderReport(packet, &sr)
 		names[n] = canonicalName{sr.SSRC, name}
 		if n++; n == maxSenders {
-			p.sendMade(appendCanonicalNames(packet, names[:n]))
-			packet, n = p.rtcpSpace, 0
+			p.sendMade(scratch, appendCanonicalNames(packet, names[:n]))
+			packet, n = scratch.packet, 0
 		}
 	}
 	if n > 0 {
-		p.sendMade(appendCanonicalNames(packet, names[:n]))
+		p.sendMade(scratch, appendCanonicalNames(packet, names[:n]))
 	}
 }
 
 // sendReceiverReport reports on all upstreams, about once per second.
-func (p *Port) sendReceiverReport(now int64) (next int64) {
+func (p *Port) sendReceiverReport(scratch *reportScratch, now int64) (next int64) {
 	upstreams := *p.upstreams.Load()
 	if len(upstreams) == 0 {
 		return 0
@@ -125,7 +153,7 @@ func (p *Port) sendReceiverReport(now int64) (next int64) {
 	// RFC 3550 section 6.2: spread by a random factor over the instants that the port
 	// shares, so that not all connections report at each of them.
 	p.nextReport = p.together(now + reportInterval*9/10 + rand.Int64N(reportInterval/5))
-	packet, n := beginRTCP(p.rtcpSpace, p.ssrc), 0
+	packet, n := beginRTCP(scratch.packet, p.ssrc), 0
 	for _, u := range upstreams {
 		if block, ok := u.receptionReport(now); ok && n < maxReports {
 			packet = appendReceptionReport(packet, &block)
@@ -134,7 +162,7 @@ func (p *Port) sendReceiverReport(now int64) (next int64) {
 	}
 	if n > 0 {
 		putRTCPHeader(packet, rtcp.TypeReceiverReport, uint8(n))
-		p.sendMade(packet)
+		p.sendMade(scratch, packet)
 	}
 	p.mu.Lock()
 	for _, u := range upstreams {
@@ -164,9 +192,10 @@ func (p *Port) recordArrival(ssrc uint32, number uint16, now int64) {
 	if idle {
 		a.due = p.together(now + twccInterval/2)
 	}
+	next := a.due
 	a.mu.Unlock()
 	if idle {
-		p.poke()
+		p.pokeBy(taskFeedback, next)
 	}
 }
 
@@ -201,18 +230,19 @@ func (p *Port) sendTransportFeedback(now int64) (next int64) {
 	return next
 }
 
-// sendNACK asks for the packets that u misses. numbers is scratch space.
-func (p *Port) sendNACK(u *Upstream, numbers []uint16, now int64) (_ []uint16, next int64) {
+// sendNACK asks for the packets that u misses.
+func (p *Port) sendNACK(scratch *reportScratch, u *Upstream, now int64) (next int64) {
 	u.mu.Lock()
-	numbers, givenUp, next := u.missing.due(numbers, now, p.rtt.Load())
+	numbers, givenUp, next := u.missing.due(scratch.numbers[:0], now, p.rtt.Load())
 	unrepairable := u.missing.takeUnrepairable()
 	u.mu.Unlock()
+	scratch.numbers = numbers
 	u.counters.givenUp.Add(uint64(givenUp))
 	if len(numbers) > 0 {
 		u.counters.nacked.Add(uint64(len(numbers)))
-		packet := appendNACKPairs(beginFeedback(p.rtcpSpace, p.ssrc, u.ssrc), numbers)
+		packet := appendNACKPairs(beginFeedback(scratch.packet, p.ssrc, u.ssrc), numbers)
 		putRTCPHeader(packet, rtcp.TypeTransportSpecificFeedback, rtcp.FormatTLN)
-		p.sendMade(packet)
+		p.sendMade(scratch, packet)
 	}
 	if unrepairable {
 		if source := u.group.source.Load(); source != nil {
@@ -221,11 +251,11 @@ func (p *Port) sendNACK(u *Upstream, numbers []uint16, now int64) (_ []uint16, n
 			}
 		}
 	}
-	return numbers, next
+	return next
 }
 
 // sendPLI asks u for a key frame when its source needs one.
-func (p *Port) sendPLI(u *Upstream, now int64) (next int64) {
+func (p *Port) sendPLI(scratch *reportScratch, u *Upstream, now int64) (next int64) {
 	source := u.group.source.Load()
 	if source == nil || u.kind != keyFrameKind {
 		return 0
@@ -233,9 +263,9 @@ func (p *Port) sendPLI(u *Upstream, now int64) (next int64) {
 	send, next := source.pollKeyFrame(u, now)
 	if send {
 		u.counters.plis.Add(1)
-		packet := beginFeedback(p.rtcpSpace, p.ssrc, u.ssrc)
+		packet := beginFeedback(scratch.packet, p.ssrc, u.ssrc)
 		putRTCPHeader(packet, rtcp.TypePayloadSpecificFeedback, rtcp.FormatPLI)
-		p.sendMade(packet)
+		p.sendMade(scratch, packet)
 	}
 	return next
 }

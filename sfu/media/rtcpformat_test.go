@@ -358,8 +358,8 @@ func TestReportsAreWritten(t *testing.T) {
 	port, feeds := reportingFeeds(t, maxSenders+2)
 	w := &readRTCP{t: t}
 	port.rtcp = w
-	port.sendSenderReports(monotonic())
-	port.sendSenderReports(monotonic()) // nothing more
+	port.sendSenderReports(new(reportScratch), monotonic())
+	port.sendSenderReports(new(reportScratch), monotonic()) // nothing more
 	if len(w.packets) != len(feeds)+2 {
 		t.Fatalf("%d packets", len(w.packets))
 	}
@@ -387,7 +387,7 @@ func TestReportsAreWritten(t *testing.T) {
 
 	port, w = unstartedUpstreams(t, maxReports+1), &readRTCP{t: t}
 	port.rtcp = w
-	port.sendReceiverReport(monotonic())
+	port.sendReceiverReport(new(reportScratch), monotonic())
 	rr, ok := w.packets[0].(*rtcp.ReceiverReport)
 	if !ok || rr.SSRC != port.ssrc || len(rr.Reports) != maxReports || rr.Reports[maxReports-1].SSRC != 1000+maxReports-1 {
 		t.Errorf("%+v", w.packets)
@@ -400,8 +400,8 @@ func TestReportsAreWritten(t *testing.T) {
 	u.missing.packet(0, 0)
 	u.missing.packet(40, 0)
 	w.packets = nil
-	port.sendNACK(u, nil, nackDelay)
-	port.sendPLI(u, monotonic())
+	port.sendNACK(new(reportScratch), u, nackDelay)
+	port.sendPLI(new(reportScratch), u, monotonic())
 	if len(w.packets) != 2 {
 		t.Fatalf("%+v", w.packets)
 	}
@@ -427,30 +427,30 @@ func TestSentRTCPDoesNotAllocate(t *testing.T) {
 	u := (*receiving.upstreams.Load())[0]
 	source := NewSource(SourceOptions{Kind: video})
 	source.SetCarrier(u)
-	numbers := make([]uint16, 0, missingLimit)
+	scratch := new(reportScratch)
 	now, last := monotonic(), uint16(0)
 	for name, send := range map[string]func(){
 		"sender reports": func() {
 			for _, f := range feeds {
 				f.counters.reportsPending.Store(1)
 			}
-			port.sendSenderReports(now)
+			port.sendSenderReports(scratch, now)
 		},
 		"receiver reports": func() {
 			now += 2 * reportInterval
-			receiving.sendReceiverReport(now)
+			receiving.sendReceiverReport(scratch, now)
 		},
 		"NACKs": func() {
 			now += missingLifetime
 			last += 10
 			u.missing.packet(last, now)
 			now += nackDelay
-			receiving.sendNACK(u, numbers, now)
+			receiving.sendNACK(scratch, u, now)
 		},
 		"key frame requests": func() {
 			now += 60e9
 			source.RequestKeyFrame()
-			receiving.sendPLI(u, now)
+			receiving.sendPLI(scratch, u, now)
 		},
 	} {
 		for range 10 {

@@ -191,10 +191,10 @@ func (u *Upstream) reported(sr *rtcp.SenderReport, now int64) {
 // reportTogether is how often at most the feeds of a publisher report (ns).
 const reportTogether = int64(500e6)
 
-// reportDue makes the reporter send a sender report for the feed.
+// reportDue makes the reporter send a sender report for the feed, together with what else it has to send.
 func (f *Feed) reportDue() {
 	f.counters.reportsPending.Store(1)
-	f.port.poke()
+	f.port.pokeBy(taskSenderReport, f.port.together(monotonic()))
 }
 
 // takeReport translates the carrier's last sender report for the viewer, carried

@@ -87,6 +87,7 @@ func (s *Source) SetCarrier(u *Upstream) {
 		}
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case u == nil:
 		s.release(s.next)
@@ -115,10 +116,7 @@ func (s *Source) SetCarrier(u *Upstream) {
 			}
 		}
 	}
-	s.mu.Unlock()
-	if u != nil {
-		u.port.poke()
-	}
+	s.pokeTarget()
 }
 
 // release makes an upstream forget the source. s.mu is held.
@@ -141,6 +139,7 @@ func (s *Source) drop(u *Upstream) {
 	}
 	if s.next == u {
 		s.next = nil
+		s.pokeTarget()
 	}
 }
 
@@ -169,17 +168,14 @@ func (s *Source) RequestKeyFrame() {
 	}
 	now := monotonic()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	running := slices.ContainsFunc(s.order, func(l *layer) bool { return l.active.Load() })
 	for _, l := range s.order {
 		if l.active.Load() || !running {
 			l.keys.request(now)
 		}
 	}
-	target := s.keyFrameTarget()
-	s.mu.Unlock()
-	if target != nil {
-		target.port.poke()
-	}
+	s.pokeTarget()
 }
 
 // requestKeyFrame is RequestKeyFrame for one layer.
@@ -189,12 +185,9 @@ func (l *layer) requestKeyFrame() {
 		return
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	l.keys.request(monotonic())
-	target := s.keyFrameTarget()
-	s.mu.Unlock()
-	if target != nil {
-		target.port.poke()
-	}
+	s.pokeTarget()
 }
 
 // layerOf is the layer that a stream fills, or nil.
@@ -212,6 +205,13 @@ func (s *Source) keyFrameTarget() *Upstream {
 		return s.next
 	}
 	return s.active
+}
+
+// pokeTarget has the reporter of keyFrameTarget's port look whether a key frame is to be asked for. s.mu is held.
+func (s *Source) pokeTarget() {
+	if target := s.keyFrameTarget(); target != nil {
+		target.port.poke(taskPLI)
+	}
 }
 
 // pollKeyFrame tells the reporter of u's port whether to send a picture loss
@@ -290,11 +290,10 @@ func (s *Source) deliver(u *Upstream, f *format, w *passage, now int64) {
 	}
 	if awaitingKey {
 		s.mu.Lock()
-		asked := l.keys.expect(now)
-		s.mu.Unlock()
-		if asked {
-			u.port.poke()
+		if l.keys.expect(now) {
+			s.pokeTarget()
 		}
+		s.mu.Unlock()
 	}
 }
 
@@ -310,7 +309,7 @@ func (s *Source) admit(u *Upstream, f *format, w *passage, d *frame, now int64) 
 	if l == nil || restarts && !s.goLive(u, l, in, d.key, now) {
 		s.counters.notCarrier.Add(1)
 		if l != nil && s.keyFrameTarget() == u.group && s.kind == webrtc.RTPCodecTypeVideo && l.keys.expect(now) {
-			u.port.poke()
+			s.pokeTarget()
 		}
 		return nil
 	}

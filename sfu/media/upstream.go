@@ -270,7 +270,7 @@ func (u *Upstream) received(w *passage, retransmission bool, now int64) {
 	if found > 0 {
 		u.counters.lost.Add(uint64(found))
 		if u.kind == webrtc.RTPCodecTypeVideo {
-			u.port.poke()
+			u.port.poke(taskNACK)
 		}
 	}
 
