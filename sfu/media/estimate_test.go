@@ -95,7 +95,7 @@ func TestNumbersOfConcurrentFeeds(t *testing.T) {
 		f := newFeeding(t, video)
 		feed, s := port.NewFeed(video, "camera", "track"), &sink{keep: true}
 		sinks = append(sinks, s)
-		if _, err := feed.Bind(&senderContext{ssrc: 5, codecs: vp8Codecs, writer: s, extensions: []webrtc.RTPHeaderExtensionParameter{{URI: extensionsUp[0].URI, ID: 4}}}); err != nil {
+		if _, err := feed.Bind(&senderContext{ssrc: 5, rtx: 6, codecs: vp8Codecs, writer: s, extensions: []webrtc.RTPHeaderExtensionParameter{{URI: extensionsUp[0].URI, ID: 4}}}); err != nil {
 			t.Fatal(err)
 		}
 		feed.SetSource(f.source)

@@ -384,7 +384,7 @@ func (f *Feed) forward(l *layer, w *passage) (awaitingKey bool) {
 	*header = outgoingHeader{
 		marker: out.marker, payloadType: f.payload.number, index: rolled(sequence), ssrc: f.bound.ssrc,
 		timestamp:   segment.timestamp(out.sequence, out.timestamp),
-		transportID: f.bound.transport,
+		transportID: f.transportID(),
 	}
 	if out.late {
 		f.resends.sentLate(sequence, out.arrival)
@@ -395,14 +395,14 @@ func (f *Feed) forward(l *layer, w *passage) (awaitingKey bool) {
 	}
 	payload := out.payload
 	if out.late && f.leftOut(out, segment) {
-		payload = nil // its number was kept free
+		payload, header.transportID = nil, 0 // its number was kept free, and may have been asked for
 	}
 	changed := len(payload) > 0 && segment.rewrites(&out.frame)
 	pictures, bases := segment.pictures, segment.bases
 	if f.bound.audioLevel != 0 && len(out.level) == 1 {
 		header.levelID, header.level = f.bound.audioLevel, out.level[0]
 	}
-	if wait := max(out.delay, f.delay); f.bound.delay != 0 && wait != 0 { // the longer one is the bigger number
+	if wait := max(out.delay, f.delay); f.bound.delay != 0 && wait != 0 && len(payload) > 0 && f.repeats() { // the longer one is the bigger number
 		header.delayID, header.delay = f.bound.delay, wait
 	}
 	writer := f.bound.writer
@@ -423,6 +423,19 @@ func (f *Feed) forward(l *layer, w *passage) (awaitingKey bool) {
 		out.frame.rewrite(payload, out.frame.pictureID, out.frame.base)
 	}
 	return false
+}
+
+// repeats reports whether packets that are sent again go out in a stream of their own (RFC 4588). Where they do not,
+// the same packet is encrypted with the same nonce again, and must not differ in anything (RFC 3711 section 9.1): it has
+// no extension whose value does. f.mu is held.
+func (f *Feed) repeats() bool { return f.payload.hasRTX && f.bound.rtxSSRC != 0 }
+
+// transportID is the id of the transport-wide sequence number, 0 where packets do not have one. f.mu is held.
+func (f *Feed) transportID() uint8 {
+	if f.kind == webrtc.RTPCodecTypeVideo && !f.repeats() {
+		return 0
+	}
+	return f.bound.transport
 }
 
 // write sends a packet. One without a payload stands for a number that turned

@@ -185,7 +185,7 @@ func (f *Feed) sendReplayed(w *passage, now int64) bool {
 	w.header = outgoingHeader{
 		marker: info.Marker, payloadType: f.payload.number, index: rolled(sequence), ssrc: f.bound.ssrc,
 		timestamp:   segment.timestamp(cursor, info.Timestamp),
-		transportID: f.bound.transport,
+		transportID: f.transportID(),
 	}
 	payload := w.payload[:size]
 	if segment.describe != nil {

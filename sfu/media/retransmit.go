@@ -3,6 +3,8 @@ package media
 import (
 	"encoding/binary"
 
+	"github.com/pion/webrtc/v4"
+
 	"skillsage/network/traffic"
 )
 
@@ -105,7 +107,8 @@ func (f *Feed) resendOne(w *passage, number uint16, now int64) {
 	f.mu.Lock()
 	sequence := nearest(f.sequence.highest, number)
 	segment, inLayer := f.segments.ofFeed(sequence)
-	if segment == nil || !f.running || !f.ready() || sequence > f.sequence.highest {
+	possible := f.repeats() || f.kind == webrtc.RTPCodecTypeVideo // the level of a voice is not kept
+	if segment == nil || !f.running || !f.ready() || sequence > f.sequence.highest || !possible {
 		f.mu.Unlock()
 		f.counters.nackMissed.Add(1)
 		return
@@ -136,7 +139,7 @@ func (f *Feed) resendOne(w *passage, number uint16, now int64) {
 	*header = outgoingHeader{
 		marker: info.Marker, payloadType: f.payload.number, index: rolled(sequence), ssrc: f.bound.ssrc,
 		timestamp:   segment.timestamp(inLayer, info.Timestamp),
-		transportID: f.bound.transport,
+		transportID: f.transportID(),
 	}
 	payload := buffer[2 : 2+size]
 	if dropped, known := f.picture.fates.of(info.Timestamp); !known {
@@ -145,8 +148,10 @@ func (f *Feed) resendOne(w *passage, number uint16, now int64) {
 		payload = nil
 	}
 	twice := false
-	// Without a payload the number was kept for a packet that is not to be sent.
-	if len(payload) != 0 && f.payload.hasRTX && f.bound.rtxSSRC != 0 {
+	switch {
+	case len(payload) == 0: // the number was kept for a packet that is not to be sent
+		header.transportID = 0 // it may be asked for twice
+	case f.repeats():
 		binary.BigEndian.PutUint16(buffer, uint16(sequence))
 		payload = buffer[:2+size]
 		header.payloadType = f.payload.rtx

@@ -1,10 +1,13 @@
 package media
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
 )
 
 // Repairs go out twice where the viewer loses some of them and asking again takes long, and only there.
@@ -101,5 +104,42 @@ func TestCopiesAreLimited(t *testing.T) {
 	}
 	if most := resendBurst + 1000/resendPart; sent < most-1 || sent > most {
 		t.Errorf("%d packets were sent again beside 1,000 others, want %d", sent, most)
+	}
+}
+
+// Without a stream for retransmissions (RFC 4588) a packet is sent again exactly as it was: it is encrypted with the same
+// nonce. What a voice's packets had for extensions is not kept, so they are not sent again.
+func TestRepeatedPacketsDoNotDiffer(t *testing.T) {
+	for _, kind := range []webrtc.RTPCodecType{video, audio} {
+		f := newFeeding(t, kind)
+		f.feed.port.decided = false
+		wire := &recordingWire{}
+		goDirectWith(t, f.feed.port, wire)
+		f.feed.mu.Lock()
+		f.feed.bound.rtxSSRC, f.feed.bound.delay, f.feed.delay = 0, 7, 9
+		f.feed.mu.Unlock()
+		for n := range uint16(10) {
+			f.port.received(rtpBytes(t, rtp.Header{PayloadType: map[webrtc.RTPCodecType]uint8{video: 96, audio: 111}[kind], SSRC: 1000, SequenceNumber: n},
+				n, 0x85, map[webrtc.RTPCodecType][]byte{video: keyPayload, audio: {1, 2}}[kind]), f.to)
+		}
+		for range 2 {
+			f.nack(uint16(f.feed.sequence.highest) - 3)
+			f.feed.resends = resendLimiter{}
+		}
+		again := wire.packets[10:]
+		if kind == audio {
+			if len(again) != 0 {
+				t.Errorf("%d packets of a voice were sent again", len(again))
+			}
+			continue
+		}
+		if len(again) != 2 {
+			t.Fatalf("%d packets were sent again", len(again))
+		}
+		for _, packet := range again {
+			if !bytes.Equal(packet, wire.packets[6]) {
+				t.Errorf("%x was sent again as %x", wire.packets[6], packet)
+			}
+		}
 	}
 }
