@@ -27,7 +27,7 @@ const (
 // ErrAuthentication: the packet is not what the holder of the key has sent with that stream and index.
 var ErrAuthentication = errors.New("aead: packet not authentic")
 
-// Cipher protects the RTP of one direction of a connection. It is immutable.
+// Cipher protects the RTP of one direction of a connection. It is immutable; the zero value is of no use.
 type Cipher struct {
 	gcm  cipher.AEAD
 	salt [saltSize]byte
@@ -38,34 +38,34 @@ type Nonce [nonceSize]byte
 
 // New derives the keys (RFC 3711 section 4.3) from a master key of 16 or 32 bytes and a master salt of 12. The key
 // is used for all packets: its derivation rate is 0.
-func New(masterKey, masterSalt []byte) (*Cipher, error) {
+func New(masterKey, masterSalt []byte) (c Cipher, err error) {
 	if len(masterKey) != 16 && len(masterKey) != 32 {
-		return nil, fmt.Errorf("aead: master key of %d bytes, not 16 or 32", len(masterKey))
+		return c, fmt.Errorf("aead: master key of %d bytes, not 16 or 32", len(masterKey))
 	}
 	if len(masterSalt) != saltSize {
-		return nil, fmt.Errorf("aead: master salt of %d bytes, not %d", len(masterSalt), saltSize)
+		return c, fmt.Errorf("aead: master salt of %d bytes, not %d", len(masterSalt), saltSize)
 	}
 	key, err := derive(masterKey, masterSalt, labelKey, len(masterKey))
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	salt, err := derive(masterKey, masterSalt, labelSalt, saltSize)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	return newCipher(key, salt)
 }
 
-func newCipher(key, salt []byte) (*Cipher, error) {
+func newCipher(key, salt []byte) (c Cipher, err error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
+	if c.gcm, err = cipher.NewGCM(block); err != nil {
+		return c, err
 	}
-	return &Cipher{gcm: gcm, salt: [saltSize]byte(salt)}, nil
+	c.salt = [saltSize]byte(salt)
+	return c, nil
 }
 
 // derive is the pseudorandom function AES-CM (RFC 3711 section 4.3.3).

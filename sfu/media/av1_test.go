@@ -50,7 +50,7 @@ type av1 struct {
 func newAV1(t *testing.T) *av1 {
 	f := newFeeding(t, video)
 	codec := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeAV1, ClockRate: 90000}
-	f.to.upstream.formats[98] = &format{codec: webrtc.RTPCodecParameters{RTPCodecCapability: codec, PayloadType: 98}, describe: frameDescriber(codec.MimeType)}
+	f.to.upstream.formats[98] = newFormat(webrtc.RTPCodecParameters{RTPCodecCapability: codec, PayloadType: 98})
 	f.feed.mu.Lock()
 	f.feed.bound.formats = negotiatedFormats([]webrtc.RTPCodecParameters{{RTPCodecCapability: codec, PayloadType: 102}})
 	f.feed.mu.Unlock()

@@ -44,19 +44,21 @@ var errTooBig = errors.New("media: packet too big")
 // RTP with AES-GCM is protected by ciphers that leave it to this package to know the index of a packet; all else,
 // RTCP too, by contexts that find it out.
 type direct struct {
-	sealer *aead.Cipher // of RTP that is sent, and that is received; nil: not AES-GCM
-	wire   atomic.Pointer[Wire]
-
-	outMu sync.Mutex    // a leaf
-	local *srtp.Context // guarded by outMu
-
-	opener *aead.Cipher
+	// Static.
+	gcm    bool        // the two are used
+	opener aead.Cipher // of RTP that is received
 
 	// Guarded by Port.inMu.
+	stackAt int64 // when a packet last went through the stack too
+	wiredAt int64 // as lastWired
 	remote  *srtp.Context
-	guesses uint32 // of a sender's rollover counter
-	stackAt int64  // when a packet last went through the stack too
-	wiredAt int64  // as lastWired
+
+	sealer aead.Cipher // static; of RTP that is sent
+	wire   atomic.Pointer[Wire]
+
+	outMu   sync.Mutex    // a leaf
+	local   *srtp.Context // guarded by outMu
+	guesses uint32        // of a sender's rollover counter; guarded by Port.inMu
 }
 
 // SetWire says where the peer's packets go from now on. Only a Port that has a wire when it is first
@@ -109,6 +111,7 @@ func newDirect(keys srtp.SessionKeys, profile srtp.ProtectionProfile) (d *direct
 	if d.sealer, err = aead.New(keys.LocalMasterKey, keys.LocalMasterSalt); err != nil {
 		return nil, err
 	}
+	d.gcm = true
 	d.opener, err = aead.New(keys.RemoteMasterKey, keys.RemoteMasterSalt)
 	return d, err
 }
@@ -139,7 +142,7 @@ func (p *Port) Deliver(packet []byte) bool {
 		return false
 	}
 	now := monotonic()
-	p.take(w, payload, stream.to, now)
+	p.take(w, payload, &stream.to, now)
 	p.wired(d, now)
 	if now-d.stackAt >= stackInterval {
 		d.stackAt, p.twice = now, packetID(packet)
@@ -151,7 +154,7 @@ func (p *Port) Deliver(packet []byte) bool {
 // open reads a packet's header and decrypts its payload; false: it is not what the peer sent, or not at this
 // time. Not in place: what fails to decrypt here may still do so in the stack. inMu is held.
 func (d *direct) open(w *passage, packet []byte, s *boundStream) (payload []byte, ok bool) {
-	if d.opener == nil {
+	if !d.gcm {
 		return d.openAny(w, packet, s.ssrc)
 	}
 	start, ok := w.in.parseHeader(packet)
@@ -230,16 +233,26 @@ func packetID(packet []byte) uint64 {
 // boundStream is a stream of the peer that belongs to an upstream.
 type boundStream struct {
 	ssrc  uint32
-	to    *binding
+	to    binding
 	index *sequenceUnwrapper // guarded by inMu
 }
 
-// boundTo is the stream of that SSRC, or nil. What it points to is guarded by inMu where it changes.
+// recentStream is the stream of the last packet, out of a list that may have been renewed since.
+type recentStream struct {
+	boundStream
+	list *[]boundStream
+}
+
+// boundTo is the stream of that SSRC, or nil; it is valid until the next call. inMu is held.
 func (p *Port) boundTo(ssrc uint32) *boundStream {
-	list := *p.bound.Load()
-	for i := range list {
-		if list[i].ssrc == ssrc {
-			return &list[i]
+	list := p.bound.Load()
+	if p.recent.list == list && p.recent.ssrc == ssrc {
+		return &p.recent.boundStream
+	}
+	for i := range *list {
+		if (*list)[i].ssrc == ssrc {
+			p.recent = recentStream{(*list)[i], list}
+			return &p.recent.boundStream
 		}
 	}
 	return nil
@@ -250,7 +263,7 @@ func (p *Port) listBound() {
 	var bound []boundStream
 	for ssrc, b := range p.streams {
 		if to := b.upstream.Load(); to != nil {
-			bound = append(bound, boundStream{ssrc, to, p.indexOf(ssrc)})
+			bound = append(bound, boundStream{ssrc, *to, p.indexOf(ssrc)})
 		}
 	}
 	p.bound.Store(&bound)
@@ -275,7 +288,7 @@ func (d *direct) writeRTP(w *passage, header int, payload []byte, kind traffic.K
 	if header+len(payload)+aead.TagSize > len(w.packet) {
 		return errTooBig
 	}
-	if d.sealer != nil {
+	if d.gcm {
 		return (*d.wire.Load()).Write(d.sealer.Seal(&w.nonce, w.packet[:header], payload, w.header.ssrc, w.header.index), kind)
 	}
 	plain := append(w.packet[:header], payload...)

@@ -306,7 +306,7 @@ func TestDirectOverCycles(t *testing.T) {
 			port, to := newTestUpstream(t, video)
 			port.decided = false
 			peer, _ := goDirectAs(t, port, nullWire{}, profile)
-			port.bound.Store(&[]boundStream{{1000, to, new(sequenceUnwrapper)}})
+			port.bound.Store(&[]boundStream{{1000, *to, new(sequenceUnwrapper)}})
 			source := NewSource(SourceOptions{Kind: video})
 			source.SetCarrier(to.upstream)
 			feed, _ := newTestFeed(t, video, false)
@@ -402,7 +402,7 @@ func directForwarding(t testing.TB, feeds int) (next func() []byte, port *Port) 
 	port, to := newTestUpstream(t, video)
 	port.decided = false
 	peer := goDirectWith(t, port, nullWire{})
-	port.bound.Store(&[]boundStream{{1000, to, new(sequenceUnwrapper)}})
+	port.bound.Store(&[]boundStream{{1000, *to, new(sequenceUnwrapper)}})
 	source := NewSource(SourceOptions{Kind: video})
 	source.SetCarrier(to.upstream)
 	for range feeds {
@@ -500,7 +500,7 @@ func TestDirectGuessesTheRolloverCounter(t *testing.T) {
 		port, to := newTestUpstream(t, video)
 		port.decided = false
 		peer, _ := goDirectAs(t, port, nullWire{}, profile)
-		port.bound.Store(&[]boundStream{{1000, to, new(sequenceUnwrapper)}})
+		port.bound.Store(&[]boundStream{{1000, *to, new(sequenceUnwrapper)}})
 		peer.SetROC(1000, cycles)
 		taken := 0
 		for i := range 100 {

@@ -16,6 +16,7 @@ const maxPacket = 2048
 type passage struct {
 	in     packet
 	out    outgoing
+	feeds  []*Feed        // that out is for
 	header outgoingHeader // of the copy that is being sent
 
 	nonce   aead.Nonce

@@ -59,6 +59,7 @@ type Port struct {
 	bound     atomic.Pointer[[]boundStream] // written under mu
 	twice     uint64                        // packetID of the last one that went through the stack as well; guarded by inMu
 	inMu      sync.Mutex                    // held while a packet of the peer is handled
+	recent    recentStream                  // guarded by inMu
 	twccID    atomic.Uint32                 // negotiated id of the transport-wide sequence number; 0: none
 	lastHeard atomic.Int64
 	arrivals  arrivals // of the peer's packets

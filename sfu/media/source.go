@@ -42,6 +42,7 @@ type Source struct {
 	bytes      uint64   // of their payloads
 	lastPacket int64    // when the last of them came; 0: none has
 	surveyed   int64    // when the layers were measured
+	viewers    []*Feed  // the same as feeds
 	order      []*layer // from the smallest to the biggest
 	repairs    repairWait
 	next       *Upstream // takes over with its first key frame (audio: packet)
@@ -62,7 +63,7 @@ func NewSource(opts SourceOptions) *Source {
 	if opts.Screen {
 		s.limits = &screenKeyLimits
 	}
-	s.feeds.Store(&[]*Feed{})
+	s.setFeeds([]*Feed{})
 	first := newLayer(s, 0)
 	s.layers.Store(&[]*layer{first})
 	s.order = []*layer{first}
@@ -198,6 +199,14 @@ func (s *Source) layerOf(u *Upstream) *layer {
 	return nil
 }
 
+// layerOf is Source.layerOf, remembered. port.inMu is held.
+func (u *Upstream) layerOf(s *Source) *layer {
+	if u.fills == nil || u.fills.source != s {
+		u.fills = s.layerOf(u)
+	}
+	return u.fills
+}
+
 // keyFrameTarget is the upstream that is to send the next key frame. s.mu is
 // held.
 func (s *Source) keyFrameTarget() *Upstream {
@@ -283,7 +292,7 @@ func (s *Source) deliver(u *Upstream, f *format, w *passage, now int64) {
 	if out.stale {
 		return
 	}
-	for _, feed := range *s.feeds.Load() {
+	for _, feed := range w.feeds {
 		if feed.forward(l, w) {
 			awaitingKey = true
 		}
@@ -297,14 +306,14 @@ func (s *Source) deliver(u *Upstream, f *format, w *passage, now int64) {
 	}
 }
 
-// admit decides whether a packet is forwarded, stores it and fills w.out. It
-// returns the packet's layer, or nil.
+// admit decides whether a packet is forwarded, stores it and fills w.out and
+// w.feeds. It returns the packet's layer, or nil.
 func (s *Source) admit(u *Upstream, f *format, w *passage, d *frame, now int64) *layer {
 	in, out := &w.in, &w.out
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clockRate := f.codec.ClockRate
-	l := s.layerOf(u)
+	clockRate := f.clockRate
+	l := u.layerOf(s)
 	restarts := l != nil && (!l.live || s.active != u.group)
 	if l == nil || restarts && !s.goLive(u, l, in, d.key, now) {
 		s.counters.notCarrier.Add(1)
@@ -374,6 +383,7 @@ func (s *Source) admit(u *Upstream, f *format, w *passage, d *frame, now int64) 
 	if len(s.order) > 1 {
 		out.capture = u.captured(in.timestamp, clockRate)
 	}
+	w.feeds = s.viewers
 	return l
 }
 
@@ -471,6 +481,12 @@ func (s *Source) attach(f *Feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	feeds := append(slices.Clone(*s.feeds.Load()), f)
+	s.setFeeds(feeds)
+}
+
+// setFeeds renews the list. s.mu is held.
+func (s *Source) setFeeds(feeds []*Feed) {
+	s.viewers = feeds
 	s.feeds.Store(&feeds)
 }
 
@@ -478,5 +494,5 @@ func (s *Source) detach(f *Feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	feeds := slices.DeleteFunc(slices.Clone(*s.feeds.Load()), func(other *Feed) bool { return other == f })
-	s.feeds.Store(&feeds)
+	s.setFeeds(feeds)
 }

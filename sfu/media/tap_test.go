@@ -506,7 +506,7 @@ func TestTapWaitsForTheReportOfANewCarrier(t *testing.T) {
 func TestTapTellsOfAnotherFormat(t *testing.T) {
 	d := newTapped(t, newFeeding(t, video), TapOptions{})
 	h264 := webrtc.RTPCodecParameters{RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "packetization-mode=1"}, PayloadType: 106}
-	d.to.upstream.formats[106] = &format{codec: h264, describe: frameDescriber(h264.MimeType)}
+	d.to.upstream.formats[106] = newFormat(h264)
 	d.report(0)
 	d.video(1, keyPayload)
 	d.port.received(rtpBytes(t, rtp.Header{PayloadType: 106, SSRC: 1000, SequenceNumber: 2, Timestamp: 200}, 2, 0, []byte{0x67, 0x42}), d.to)

@@ -332,7 +332,7 @@ func TestPictureIDsGoOnAtSwitches(t *testing.T) {
 func TestVP9TemporalLayersAreLeftOut(t *testing.T) {
 	f := newFeeding(t, video)
 	vp9 := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP9, ClockRate: 90000}
-	f.to.upstream.formats[98] = &format{codec: webrtc.RTPCodecParameters{RTPCodecCapability: vp9, PayloadType: 98}, describe: frameDescriber(vp9.MimeType)}
+	f.to.upstream.formats[98] = newFormat(webrtc.RTPCodecParameters{RTPCodecCapability: vp9, PayloadType: 98})
 	f.feed.mu.Lock()
 	f.feed.bound.formats = negotiatedFormats([]webrtc.RTPCodecParameters{{RTPCodecCapability: vp9, PayloadType: 102}})
 	f.feed.mu.Unlock()

@@ -44,6 +44,11 @@ type Upstream struct {
 	transportCC uint8                  // ids of header extensions, static; 0: not negotiated
 	audioLevel  uint8
 
+	// What the last packet was. Guarded by port.inMu.
+	recentType uint8
+	recent     *format // of that type; nil: none was looked up yet
+	fills      *layer  // of the source; nil: none was looked up yet
+
 	mu         sync.Mutex // guards the rest
 	packets    uint64
 	bytes      uint64 // of their payloads
@@ -66,9 +71,14 @@ type trackRemote interface {
 
 // format is one negotiated payload format. Immutable.
 type format struct {
-	codec    webrtc.RTPCodecParameters
-	describe func(payload []byte) frame // nil for audio
-	red      bool                       // RFC 2198: other formats are inside
+	describe  func(payload []byte) frame // nil for audio
+	clockRate uint32                     // of codec
+	red       bool                       // RFC 2198: other formats are inside
+	codec     webrtc.RTPCodecParameters
+}
+
+func newFormat(codec webrtc.RTPCodecParameters) *format {
+	return &format{describe: frameDescriber(codec.MimeType), clockRate: codec.ClockRate, red: isRED(codec.RTPCodecCapability), codec: codec}
 }
 
 func newUpstream(p *Port, track trackRemote, mid string, parameters webrtc.RTPParameters) *Upstream {
@@ -88,7 +98,7 @@ func newUpstream(p *Port, track trackRemote, mid string, parameters webrtc.RTPPa
 			u.associated[codec.PayloadType&0x7f] = uint8(apt)
 			continue
 		}
-		f := &format{codec: codec, describe: frameDescriber(codec.MimeType), red: isRED(codec.RTPCodecCapability)}
+		f := newFormat(codec)
 		u.formats[codec.PayloadType&0x7f] = f
 		if u.format.Load() == nil && !f.red {
 			u.format.Store(f)
@@ -226,6 +236,14 @@ func (u *Upstream) clockRate() uint32 {
 	return 90000
 }
 
+// formatOf is the format of a payload type, or nil. port.inMu is held.
+func (u *Upstream) formatOf(payloadType uint8) *format {
+	if u.recent == nil || u.recentType != payloadType {
+		u.recentType, u.recent = payloadType, u.formats[payloadType]
+	}
+	return u.recent
+}
+
 // received handles a packet. A retransmission is turned into the packet that it
 // repeats (RFC 4588 section 4). port.inMu is held.
 func (u *Upstream) received(w *passage, retransmission bool, now int64) {
@@ -240,7 +258,7 @@ func (u *Upstream) received(w *passage, retransmission bool, now int64) {
 		in.payloadType = u.associated[in.payloadType]
 		in.ssrc = u.ssrc
 	}
-	f, size := u.formats[in.payloadType], len(in.payload)
+	f, size := u.formatOf(in.payloadType), len(in.payload)
 	if f != nil && f.red {
 		f = u.unwrapRED(in)
 		u.counters.redundant.Add(1)
