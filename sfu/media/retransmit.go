@@ -2,6 +2,7 @@ package media
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/pion/webrtc/v4"
 
@@ -14,6 +15,7 @@ const (
 	resendLimit    = 8           // retransmissions of a packet
 	resendBurst    = 128         // retransmissions at once,
 	resendPart     = 2           // and over time one for so many packets forwarded: more would only fill the queue that loses them
+	resendLooks    = 512         // packets of one request that are looked for, as many as a cache has
 
 	// From this round trip time on a repair that is lost in its turn makes the picture stand still, since asking
 	// again takes as long again. Repairs then go out twice.
@@ -48,9 +50,12 @@ func (l *resendLimiter) last(sequence uint64) *resent {
 // forwarded notes a packet that was sent for the first time.
 func (l *resendLimiter) forwarded() { l.spent = max(l.spent-1, 0) }
 
+// spentAll reports whether the budget has nothing left for a retransmission.
+func (l *resendLimiter) spentAll() bool { return l.spent+resendPart > resendBurst*resendPart }
+
 // pay takes one retransmission from the budget.
 func (l *resendLimiter) pay() bool {
-	if l.spent+resendPart > resendBurst*resendPart {
+	if l.spentAll() {
 		return false
 	}
 	l.spent += resendPart
@@ -90,7 +95,8 @@ func (l *resendLimiter) sentLate(sequence uint64, now int64) {
 func (f *Feed) resend(pairs []byte, now int64) {
 	w := passages.Get().(*passage)
 	defer passages.Put(w)
-	for ; len(pairs) > 0; pairs = pairs[nackPairSize:] {
+	looks := 0
+	for ; len(pairs) > 0 && looks < resendLooks; pairs = pairs[nackPairSize:] {
 		first, following := binary.BigEndian.Uint16(pairs), binary.BigEndian.Uint16(pairs[2:])
 		f.resendOne(w, first, now)
 		for bit := range uint16(nackSpan) {
@@ -98,6 +104,7 @@ func (f *Feed) resend(pairs []byte, now int64) {
 				f.resendOne(w, first+bit+1, now)
 			}
 		}
+		looks += 1 + bits.OnesCount16(following)
 	}
 }
 
@@ -111,6 +118,11 @@ func (f *Feed) resendOne(w *passage, number uint16, now int64) {
 	if segment == nil || !f.running || !f.ready() || sequence > f.sequence.highest || !possible {
 		f.mu.Unlock()
 		f.counters.nackMissed.Add(1)
+		return
+	}
+	if f.resends.spentAll() { // before the packet is copied: a request may name hundreds
+		f.mu.Unlock()
+		f.counters.nackLimited.Add(1)
 		return
 	}
 	source, layer := f.source, segment.layer

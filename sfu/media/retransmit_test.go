@@ -143,3 +143,28 @@ func TestRepeatedPacketsDoNotDiffer(t *testing.T) {
 		}
 	}
 }
+
+// One request, whatever it names, makes a feed look for no more packets than a cache has, and send no more than its budget.
+func TestOneRequestIsBounded(t *testing.T) {
+	f := newFeeding(t, video)
+	for n := range uint16(300) {
+		f.video(n, keyPayload)
+	}
+	before := f.feed.Stats()
+	var pairs []byte
+	for i := range uint16(370) { // as many as a datagram has space for
+		pairs = binary.BigEndian.AppendUint16(pairs, uint16(f.feed.sequence.highest)-299+i*17%300)
+		pairs = binary.BigEndian.AppendUint16(pairs, 0xffff)
+	}
+	f.feed.resend(pairs, monotonic())
+	s := f.feed.Stats()
+	if looked := s.NACKed - before.NACKed; looked > resendLooks+nackSpan {
+		t.Errorf("%d packets were looked for", looked)
+	}
+	if sent := s.Retransmitted - before.Retransmitted; sent != resendBurst {
+		t.Errorf("%d packets were sent again, the budget is %d", sent, resendBurst)
+	}
+	if limited := s.NACKLimited - before.NACKLimited; limited < 100 {
+		t.Errorf("%d packets were refused", limited)
+	}
+}
