@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,7 +85,7 @@ func (c *page) run() {
 		case <-c.ctx.Done():
 			return
 		case e := <-c.inbox:
-			if err := c.hear(e); err != nil && c.ctx.Err() == nil {
+			if err := c.hear(e); err != nil && c.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) { // by the test, as it leaves
 				c.t.Errorf("%s's %s: %v", c.role, e.Name, err)
 			}
 		}
