@@ -293,7 +293,7 @@ func (iv *interview) statusLocked() Status {
 	return s
 }
 
-// Consent.
+// The work of run.
 
 // event puts something down that has happened.
 func (iv *interview) event(at time.Time, e manifest.Event) {

@@ -45,7 +45,7 @@ var errTooBig = errors.New("media: packet too big")
 // RTCP too, by contexts that find it out.
 type direct struct {
 	// Static.
-	gcm    bool        // the two are used
+	gcm    bool        // opener and sealer are used
 	opener aead.Cipher // of RTP that is received
 
 	// Guarded by Port.inMu.
@@ -111,9 +111,11 @@ func newDirect(keys srtp.SessionKeys, profile srtp.ProtectionProfile) (d *direct
 	if d.sealer, err = aead.New(keys.LocalMasterKey, keys.LocalMasterSalt); err != nil {
 		return nil, err
 	}
+	if d.opener, err = aead.New(keys.RemoteMasterKey, keys.RemoteMasterSalt); err != nil {
+		return nil, err
+	}
 	d.gcm = true
-	d.opener, err = aead.New(keys.RemoteMasterKey, keys.RemoteMasterSalt)
-	return d, err
+	return d, nil
 }
 
 // Deliver takes an SRTP or SRTCP packet that came from the peer's address. The packet is the port's during the

@@ -402,7 +402,7 @@ func (f *Feed) forward(l *layer, w *passage) (awaitingKey bool) {
 	if f.bound.audioLevel != 0 && len(out.level) == 1 {
 		header.levelID, header.level = f.bound.audioLevel, out.level[0]
 	}
-	if wait := max(out.delay, f.delay); f.bound.delay != 0 && wait != 0 && len(payload) > 0 && f.repeats() { // the longer one is the bigger number
+	if wait := max(out.delay, f.delay); f.bound.delay != 0 && wait != 0 && len(payload) > 0 && f.usesRTX() { // the longer one is the bigger number
 		header.delayID, header.delay = f.bound.delay, wait
 	}
 	writer := f.bound.writer
@@ -425,14 +425,14 @@ func (f *Feed) forward(l *layer, w *passage) (awaitingKey bool) {
 	return false
 }
 
-// repeats reports whether packets that are sent again go out in a stream of their own (RFC 4588). Where they do not,
+// usesRTX reports whether packets that are sent again go out in a stream of their own (RFC 4588). Where they do not,
 // the same packet is encrypted with the same nonce again, and must not differ in anything (RFC 3711 section 9.1): it has
 // no extension whose value does. f.mu is held.
-func (f *Feed) repeats() bool { return f.payload.hasRTX && f.bound.rtxSSRC != 0 }
+func (f *Feed) usesRTX() bool { return f.payload.hasRTX && f.bound.rtxSSRC != 0 }
 
 // transportID is the id of the transport-wide sequence number, 0 where packets do not have one. f.mu is held.
 func (f *Feed) transportID() uint8 {
-	if f.kind == webrtc.RTPCodecTypeVideo && !f.repeats() {
+	if f.kind == webrtc.RTPCodecTypeVideo && !f.usesRTX() {
 		return 0
 	}
 	return f.bound.transport

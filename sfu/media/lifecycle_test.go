@@ -132,13 +132,13 @@ func TestFeedLeavesItsSourceWithItsPort(t *testing.T) {
 		t.Error("the feed's ids are wrong")
 	}
 	f.feed.SetSource(NewSource(SourceOptions{Kind: audio}))
-	if f.feed.Source() != nil || len(*f.source.feeds.Load()) != 0 {
+	if f.feed.Source() != nil || len(f.source.feeds) != 0 {
 		t.Error("a video feed took an audio source, or stayed with the old one")
 	}
 	f.feed.SetSource(f.source)
 	f.feed.port.Close()
 	f.feed.port.Wait()
-	if len(*f.source.feeds.Load()) != 0 {
+	if len(f.source.feeds) != 0 {
 		t.Error("a source keeps the feed of a closed port")
 	}
 	f.port.received(rtpBytes(t, rtp.Header{PayloadType: 96, SSRC: 1000}, 0, 0, keyPayload), f.to)

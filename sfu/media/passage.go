@@ -20,7 +20,7 @@ type passage struct {
 	header outgoingHeader // of the copy that is being sent
 
 	nonce   aead.Nonce
-	stacked rtp.Header // for those who want one
+	stacked rtp.Header // for Pion's stack and contexts
 
 	payload [maxPacket]byte // decrypted, or from a cache
 	packet  [maxPacket]byte // the copy that is being sent

@@ -114,7 +114,7 @@ func (f *Feed) resendOne(w *passage, number uint16, now int64) {
 	f.mu.Lock()
 	sequence := nearest(f.sequence.highest, number)
 	segment, inLayer := f.segments.ofFeed(sequence)
-	possible := f.repeats() || f.kind == webrtc.RTPCodecTypeVideo // the level of a voice is not kept
+	possible := f.usesRTX() || f.kind == webrtc.RTPCodecTypeVideo // the level of a voice is not kept
 	if segment == nil || !f.running || !f.ready() || sequence > f.sequence.highest || !possible {
 		f.mu.Unlock()
 		f.counters.nackMissed.Add(1)
@@ -163,7 +163,7 @@ func (f *Feed) resendOne(w *passage, number uint16, now int64) {
 	switch {
 	case len(payload) == 0: // the number was kept for a packet that is not to be sent
 		header.transportID = 0 // it may be asked for twice
-	case f.repeats():
+	case f.usesRTX():
 		binary.BigEndian.PutUint16(buffer, uint16(sequence))
 		payload = buffer[:2+size]
 		header.payloadType = f.payload.rtx

@@ -30,8 +30,7 @@ type Source struct {
 	counters   struct {
 		keyFrames, duplicates, padding, notCarrier, switches atomic.Uint64
 	}
-	feeds  atomic.Pointer[[]*Feed]  // copied on write under mu
-	taps   atomic.Pointer[taps]     // likewise; nil: none
+	taps   atomic.Pointer[taps]     // copied on write under mu; nil: none
 	layers atomic.Pointer[[]*layer] // copied on write under mu; by index, grows only
 
 	mu     sync.Mutex // guards the rest
@@ -42,7 +41,7 @@ type Source struct {
 	bytes      uint64   // of their payloads
 	lastPacket int64    // when the last of them came; 0: none has
 	surveyed   int64    // when the layers were measured
-	viewers    []*Feed  // the same as feeds
+	feeds      []*Feed  // copied on write
 	order      []*layer // from the smallest to the biggest
 	repairs    repairWait
 	next       *Upstream // takes over with its first key frame (audio: packet)
@@ -63,7 +62,6 @@ func NewSource(opts SourceOptions) *Source {
 	if opts.Screen {
 		s.limits = &screenKeyLimits
 	}
-	s.setFeeds([]*Feed{})
 	first := newLayer(s, 0)
 	s.layers.Store(&[]*layer{first})
 	s.order = []*layer{first}
@@ -383,7 +381,7 @@ func (s *Source) admit(u *Upstream, f *format, w *passage, d *frame, now int64) 
 	if len(s.order) > 1 {
 		out.capture = u.captured(in.timestamp, clockRate)
 	}
-	w.feeds = s.viewers
+	w.feeds = s.feeds
 	return l
 }
 
@@ -471,7 +469,10 @@ func (s *Source) reported(u *Upstream, due bool) {
 
 // reportsDue makes every feed report.
 func (s *Source) reportsDue() {
-	for _, feed := range *s.feeds.Load() {
+	s.mu.Lock()
+	feeds := s.feeds
+	s.mu.Unlock()
+	for _, feed := range feeds {
 		feed.reportDue()
 	}
 }
@@ -480,19 +481,11 @@ func (s *Source) reportsDue() {
 func (s *Source) attach(f *Feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	feeds := append(slices.Clone(*s.feeds.Load()), f)
-	s.setFeeds(feeds)
-}
-
-// setFeeds renews the list. s.mu is held.
-func (s *Source) setFeeds(feeds []*Feed) {
-	s.viewers = feeds
-	s.feeds.Store(&feeds)
+	s.feeds = append(slices.Clone(s.feeds), f)
 }
 
 func (s *Source) detach(f *Feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	feeds := slices.DeleteFunc(slices.Clone(*s.feeds.Load()), func(other *Feed) bool { return other == f })
-	s.setFeeds(feeds)
+	s.feeds = slices.DeleteFunc(slices.Clone(s.feeds), func(other *Feed) bool { return other == f })
 }
