@@ -91,15 +91,23 @@ func (c *conn) close() {
 // onCheck takes note of an authentic connectivity check of the client's, and tells whether its pair is to be the selected
 // one from now on: the stack stays with a pair that has fallen silent, though a client whose address has changed is on
 // another. A controlling agent only checks the pair that is selected, so it has to be that before its address has
-// answered; but until then media, which take the route, are not sent there: a client could name any address. Called by the
-// ICE agent.
-func (c *conn) onCheck(remote ice.Candidate, pair *ice.CandidatePair) bool {
+// answered; but until then media, which take the route, are not sent there: a client could name any address. While ICE is
+// being restarted the stack is left to select by itself: it nominates no pair any more once one is selected, and a client
+// that is controlled may send nothing until it has seen a nomination (RFC 8445 section 8.1.1). Called by the ICE agent.
+func (c *conn) onCheck(username string, remote ice.Candidate, pair *ice.CandidatePair) bool {
 	selected := c.link.selected.Load()
 	if selected == nil {
 		return false
 	}
+	known := c.link.username.Load()
 	if addressOfStack(remote) == selected.remote {
 		c.link.checks.Store(pair)
+		if known == nil || *known != username {
+			c.link.username.Store(&username)
+		}
+		return false
+	}
+	if known != nil && *known != username {
 		return false
 	}
 	if time.Since(c.heard()) < roamAfter {

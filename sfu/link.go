@@ -23,6 +23,7 @@ type link struct {
 	rtt      atomic.Int64                      // ns, of the last connectivity check; 0: not known
 	selected atomic.Pointer[selection]         // nil: no pair has been
 	checks   atomic.Pointer[ice.CandidatePair] // on which the client's checks of the selected pair come; nil: none have
+	username atomic.Pointer[string]            // of those checks; nil: none have come
 	waiting  atomic.Pointer[selection]         // a pair that has yet to answer a check before media go there; nil: none
 }
 
@@ -54,6 +55,7 @@ func (k *link) follow(pc *webrtc.PeerConnection, route *routing, pair *webrtc.IC
 	}
 	if old := k.selected.Load(); old == nil || old.remote != s.remote {
 		k.checks.Store(nil)
+		k.username.Store(nil)
 		k.selected.Store(s)
 	}
 	if !answered(pc) {

@@ -94,6 +94,28 @@ func TestAddressChanges(t *testing.T) {
 	}
 }
 
+// TestRestartNominates: after a restart the server, where it is the controlling agent, nominates a pair. A browser that is
+// controlled may send nothing on a new pair before that, or only a second later.
+func TestRestartNominates(t *testing.T) {
+	t.Parallel()
+	c, r, k := lined(t, Options{})
+	ice := k.connection(clientKey{"R", false}, false).SCTP().Transport().ICETransport()
+	before, err := ice.GetSelectedCandidatePair()
+	if err != nil || before == nil {
+		t.Fatal(before, err)
+	}
+	if k.link.Rebind() == 0 {
+		t.Fatal("nothing has moved")
+	}
+	c.eventually("ICE is restarted", func() bool { return c.restarts() > 0 })
+	together(r, k)
+	c.eventually("the server nominates a pair", func() bool {
+		after, err := ice.GetSelectedCandidatePair()
+		return err == nil && after != nil && *after.Local != *before.Local
+	})
+	c.kept()
+}
+
 // TestDarkLink: a line that passes nothing for eight seconds. Where the signaling is dark too, nothing is given up that
 // the client could come back by; where it works, the server restarts ICE, and again.
 func TestDarkLink(t *testing.T) {

@@ -69,8 +69,9 @@ func (a *API) NewPeerConnection(config webrtc.Configuration, opts PortOptions) (
 	settings.SetDTLSKeyLogWriter(&port.secrets)
 	settings.SetDTLSServerHelloMessageHook(port.secrets.serverHello)
 	if opts.OnCheck != nil {
-		settings.SetICEBindingRequestHandler(func(_ *stun.Message, _, remote ice.Candidate, pair *ice.CandidatePair) bool {
-			return opts.OnCheck(remote, pair)
+		settings.SetICEBindingRequestHandler(func(check *stun.Message, _, remote ice.Candidate, pair *ice.CandidatePair) bool {
+			username, _ := check.Get(stun.AttrUsername) // there is one: the check is authentic
+			return opts.OnCheck(string(username), remote, pair)
 		})
 	}
 	// The short way past the stack has no part in its negotiation.

@@ -25,8 +25,9 @@ type PortOptions struct {
 	// Logger gets one line per event in the life of a stream; nil: none.
 	Logger *slog.Logger
 	// OnCheck is called for each authentic connectivity check of the remote peer's, on the ICE agent's goroutine; true
-	// makes the pair that it came on the selected one. Nil: the stack decides alone.
-	OnCheck func(remote ice.Candidate, pair *ice.CandidatePair) (selectPair bool)
+	// makes the pair that it came on the selected one. username is that of the check (RFC 8445 section 7.2.2), which
+	// changes when ICE is restarted. Nil: the stack decides alone.
+	OnCheck func(username string, remote ice.Candidate, pair *ice.CandidatePair) (selectPair bool)
 	// Publisher is who the remote peer is: the same for all connections of one page. Nil: nothing else is known of it.
 	Publisher *Publisher
 }
