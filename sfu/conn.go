@@ -99,15 +99,11 @@ func (c *conn) onCheck(username string, remote ice.Candidate, pair *ice.Candidat
 	if selected == nil {
 		return false
 	}
-	known := c.link.username.Load()
 	if addressOfStack(remote) == selected.remote {
 		c.link.checks.Store(pair)
-		if known == nil || *known != username {
-			c.link.username.Store(&username)
-		}
 		return false
 	}
-	if known != nil && *known != username {
+	if own, _, _ := strings.Cut(username, ":"); own != selected.ufrag {
 		return false
 	}
 	if time.Since(c.heard()) < roamAfter {

@@ -23,7 +23,6 @@ type link struct {
 	rtt      atomic.Int64                      // ns, of the last connectivity check; 0: not known
 	selected atomic.Pointer[selection]         // nil: no pair has been
 	checks   atomic.Pointer[ice.CandidatePair] // on which the client's checks of the selected pair come; nil: none have
-	username atomic.Pointer[string]            // of those checks; nil: none have come
 	waiting  atomic.Pointer[selection]         // a pair that has yet to answer a check before media go there; nil: none
 }
 
@@ -31,6 +30,7 @@ type link struct {
 type selection struct {
 	pair   *webrtc.ICECandidatePair
 	remote netip.AddrPort
+	ufrag  string // the server's, which a restart of ICE changes; empty: not known
 	at     time.Time
 }
 
@@ -53,11 +53,15 @@ func (k *link) follow(pc *webrtc.PeerConnection, route *routing, pair *webrtc.IC
 	if s.remote, err = addressOf(pair.Remote); err != nil {
 		return
 	}
-	if old := k.selected.Load(); old == nil || old.remote != s.remote {
-		k.checks.Store(nil)
-		k.username.Store(nil)
-		k.selected.Store(s)
+	if own, err := pc.SCTP().Transport().ICETransport().GetLocalParameters(); err == nil {
+		s.ufrag = own.UsernameFragment
 	}
+	if old := k.selected.Load(); old != nil && old.remote == s.remote {
+		s.at = old.at
+	} else {
+		k.checks.Store(nil)
+	}
+	k.selected.Store(s)
 	if !answered(pc) {
 		k.waiting.Store(s)
 		return
