@@ -101,7 +101,7 @@ export class RoomLink {
     this.#handlers = handlers;
     this.#owned = !options.socket;
     this.socket = options.socket ?? openSocket(options);
-    this.#stale = new StaleSocket(this.socket, options.url ?? globalThis.location?.origin, (answer) => this.#iceServers(answer));
+    this.#stale = new StaleSocket(this.socket, (answer) => this.#iceServers(answer));
     this.#listen();
     if (this.socket.connected) this.#connected();
     else if (this.#owned) this.socket.connect();

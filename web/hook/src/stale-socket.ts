@@ -14,22 +14,21 @@ const FETCH_PATIENCE = 2_000;
  */
 export class StaleSocket {
   readonly #socket: SignalingSocket;
-  readonly #server: string | undefined;
   readonly #onAnswer: (answer: unknown) => void;
   #running = false;
   #stopped = false;
 
-  /** `server` is any address of the server's; `onAnswer` gets what it says to `ice-servers`. */
-  constructor(socket: SignalingSocket, server: string | undefined, onAnswer: (answer: unknown) => void) {
+  /** `onAnswer` gets what the server says to `ice-servers`. */
+  constructor(socket: SignalingSocket, onAnswer: (answer: unknown) => void) {
     this.#socket = socket;
-    this.#server = server;
     this.#onAnswer = onAnswer;
   }
 
   /** Looks for as long as `worried` says that there is reason to. */
   async check(worried: () => boolean): Promise<void> {
     const engine = this.#socket.io?.engine;
-    if (this.#running || !engine || !this.#server) return;
+    const server = engine && addressOf(engine);
+    if (this.#running || !server) return;
     this.#running = true;
     let answered = false;
     this.#socket.emit('ice-servers', (answer: unknown) => {
@@ -39,7 +38,7 @@ export class StaleSocket {
     const over = () => answered || this.#stopped || !this.#socket.connected || this.#socket.io?.engine !== engine || !worried();
     try {
       while (!over()) {
-        const [reached] = await Promise.all([reach(this.#server), sleep(PATIENCE)]);
+        const [reached] = await Promise.all([reach(server), sleep(PATIENCE)]);
         if (reached && !over()) {
           this.#preferWebSocket();
           engine.close();
@@ -71,6 +70,15 @@ export class StaleSocket {
     manager.once('reconnect', restore);
     manager.once('reconnect_error', restore);
   }
+}
+
+/** Where a connection goes, which is not always where the page is from. Its options are not in socket.io-client's types. */
+function addressOf(engine: object): string | undefined {
+  const { opts } = engine as { opts?: { hostname?: string; port?: string | number; secure?: boolean } };
+  if (!opts?.hostname) return undefined;
+  const { hostname, port, secure } = opts;
+  const host = hostname.includes(':') ? `[${hostname}]` : hostname; // it comes without the brackets
+  return `${secure ? 'https' : 'http'}://${host}${port ? `:${port}` : ''}`;
 }
 
 /** Any answer will do, also one that this page may not read. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
+import { io as connect } from 'socket.io-client';
 import { FakeConnection, fakeDevices } from './fake-media.mjs';
 import { sdp, startRoom, until } from './room.mjs';
 
@@ -618,9 +619,9 @@ test('after a break a relay is left to restart ICE first, a peer is not', { time
 });
 
 /** Two who see each other through a relay; `bytes` is what the recruiter's connection has received. */
-async function connected() {
+async function connected(options) {
   room.mode = 'relay';
-  const recruiter = await room.member('recruiter');
+  const recruiter = await room.member('recruiter', options);
   const candidate = await room.member('candidate');
   await until('the answer', () => recruiter.connections[0]?.remoteDescription?.type === 'answer');
   const pair = { type: 'candidate-pair', bytesReceived: 0 };
@@ -644,6 +645,23 @@ test('media fall silent on a dead connection to a server that is there: another 
   assert.equal(asked(recruiter), 1);
   assert.equal(recruiter.state().socket.id, recruiter.id);
   assert.equal(recruiter.state().socket.recovered, true);
+});
+
+test('media fall silent on a socket of the page\'s own: it is its server that counts, not that of the page', async () => {
+  const socket = connect(room.url, { forceNew: true });
+  try {
+    const { recruiter, first, engine, silence } = await connected({ url: undefined, socket });
+    room.reachable = false;
+    silence();
+    await until('the question', () => asked(recruiter) === 1);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    assert.equal(engine(), first);
+    room.reachable = true;
+    await until('another connection', () => engine() !== first && recruiter.state().phase === 'online');
+    assert.equal(recruiter.state().socket.recovered, true);
+  } finally {
+    socket.disconnect();
+  }
 });
 
 test('media fall silent while the server answers: nothing is closed, and fresh ICE servers are used', async () => {
