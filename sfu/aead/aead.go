@@ -33,6 +33,9 @@ type Cipher struct {
 	salt [saltSize]byte
 }
 
+// State is a pointer to what is needed for each packet, for those who want to have it at hand in time.
+func (c *Cipher) State() any { return c.gcm }
+
 // Nonce is space for one of a packet that is being worked on.
 type Nonce [nonceSize]byte
 

@@ -136,6 +136,7 @@ func (p *Port) Deliver(packet []byte) bool {
 	if stream == nil {
 		return false // the stack finds out whose it is
 	}
+	p.ahead.fetch(stream.ssrc)
 	w := passages.Get().(*passage)
 	defer passages.Put(w)
 	payload, ok := d.open(w, packet, stream)
@@ -148,6 +149,7 @@ func (p *Port) Deliver(packet []byte) bool {
 	p.wired(d, now)
 	if now-d.stackAt >= stackInterval {
 		d.stackAt, p.twice = now, packetID(packet)
+		p.lookAhead(d, stream)
 		return false
 	}
 	return true

@@ -64,6 +64,7 @@ type Port struct {
 	twccID    atomic.Uint32                 // negotiated id of the transport-wide sequence number; 0: none
 	lastHeard atomic.Int64
 	arrivals  arrivals // of the peer's packets
+	ahead     ahead
 
 	estimate sendEstimate
 	secrets  dtlsSecrets
