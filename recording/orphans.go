@@ -60,9 +60,13 @@ func (r *Recorder) finishOrphans(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		r.mu.Lock()
-		all = append(all, r.left...)
+		left := r.left
 		r.left = nil
 		r.mu.Unlock()
+		for _, own := range left { // one that began while the store was being listed may be among those
+			all = slices.DeleteFunc(all, func(o *orphan) bool { return o.folder.Path() == own.folder.Path() })
+		}
+		all = append(all, left...)
 		all = slices.DeleteFunc(all, func(o *orphan) bool { return ctx.Err() != nil || r.tryOrphan(ctx, o) })
 		select {
 		case <-ticker.C:

@@ -430,6 +430,7 @@ func TestProbe(t *testing.T) {
 
 			// A client that is away is asked nothing; it tells by coming back.
 			recovery := a.Recovery()
+			time.Sleep(200 * time.Millisecond) // between two polls the server does not notice
 			a.Abort()
 			r.eventually("suspended", func() bool { return r.server.Stats().SocketIO.Suspended == 1 })
 			r.server.Probe("iv", a.ID())

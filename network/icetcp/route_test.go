@@ -182,10 +182,12 @@ func TestRouteOfAPeerThatComesAgain(t *testing.T) {
 		t.Errorf("meanwhile: %v", err)
 	}
 	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(p.address())}
-	conn, err := dialer.Dial("tcp", m.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	var conn net.Conn
+	eventually(t, "the port", func() (ok bool) { // the system may have given it to somebody else meanwhile
+		var err error
+		conn, err = dialer.Dial("tcp", m.LocalAddr().String())
+		return err == nil
+	})
 	t.Cleanup(func() { _ = conn.Close() })
 	again := &peer{conn, t, newFrames(conn)}
 	again.send(check(t, "ufrag"), media(2))
