@@ -86,7 +86,6 @@ const chosen = [
   ['network-change', 'stock-hook', 'relay', C, C],
   ['network-change', 'stock-hook', 'relay', C, F],
   ['dark-8s', 'stock-hook', 'relay', C, F],
-  ['dark-8s', 'hook', 'relay', C, C],
   ['no-way', 'stock-hook', 'relay', C, C],
 
   ['recorded', 'stock-hook', 'relay', C, C],
