@@ -218,6 +218,42 @@ func TestOrphanOfAProcessThatDiesLater(t *testing.T) {
 	}
 }
 
+// A recording of one's own that was taken for another's, because it began while the store was being listed, is finished as
+// its own process ends it, not as after a crash.
+func TestTheOwnEndGoesBefore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "recordings")
+	r := recordedAt(t, dir, Options{})
+	r.close()
+	folders, err := r.store.List()
+	must(t, err)
+	root, err := folders[0].Root()
+	must(t, err)
+	defer root.Close()
+	own, err := manifest.Read(root)
+	must(t, err)
+	m := *own
+	m.Events, m.State, m.Finished, m.Reason = nil, manifest.Recording, nil, ""
+	must(t, manifest.Write(root, &m))
+	must(t, root.WriteFile(manifest.EventsName, []byte(`{"at":1.5,"type":"recording-started"}`+"\n"), 0o600))
+	alive, err := folders[0].Lock()
+	must(t, err)
+	again := newRigAt(t, dir, Options{})
+	time.Sleep(300 * time.Millisecond) // it is listed, and found busy
+	alive()
+	own.Reason = manifest.Requested
+	again.leave(folders[0], own)
+	again.until("it is finished", func() bool {
+		unfinished, err := folders[0].Unfinished()
+		return err == nil && !unfinished
+	})
+	if m, err := manifest.Read(root); err != nil || m.Reason != manifest.Requested {
+		t.Errorf("the manifest is %+v, %v", m, err)
+	}
+	if s := again.Stats(); s.Recovered != 0 {
+		t.Errorf("counted %+v", s)
+	}
+}
+
 // What keeps the end of a recording from being written may pass.
 func TestTheEndIsWrittenWhenItCanBe(t *testing.T) {
 	r := recorded(t, Options{})

@@ -183,7 +183,7 @@ func TestRouteOfAPeerThatComesAgain(t *testing.T) {
 	}
 	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(p.address())}
 	var conn net.Conn
-	eventually(t, "the port", func() (ok bool) { // the system may have given it to somebody else meanwhile
+	eventually(t, "the port", func() bool { // the system may have given it to somebody else meanwhile
 		var err error
 		conn, err = dialer.Dial("tcp", m.LocalAddr().String())
 		return err == nil

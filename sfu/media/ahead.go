@@ -28,7 +28,8 @@ func (a *ahead) fetch(ssrc uint32) {
 // afterwards, a viewer that is new for one, is missed until the next time. inMu is held.
 func (p *Port) lookAhead(d *direct, s *boundStream) {
 	a, u := &p.ahead, s.to.upstream
-	if s.to.retransmission || u.kind != webrtc.RTPCodecTypeVideo && a.ssrc != 0 {
+	another := a.ssrc != 0 && a.ssrc != s.ssrc
+	if !prefetch.Supported || s.to.retransmission || another && u.kind != webrtc.RTPCodecTypeVideo {
 		return
 	}
 	a.ssrc = s.ssrc

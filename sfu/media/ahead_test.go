@@ -33,3 +33,30 @@ func TestPacketsAreLookedAheadFor(t *testing.T) {
 		}
 	}
 }
+
+// A voice is looked ahead for where there is no picture, each time anew; where there is one it is left to that.
+func TestVoicesAreLookedAheadFor(t *testing.T) {
+	if !prefetch.Supported {
+		t.Skip("not on this processor")
+	}
+	var p Port
+	voice := boundStream{ssrc: 1, to: binding{upstream: &Upstream{kind: audio}}, index: new(sequenceUnwrapper)}
+	picture := boundStream{ssrc: 2, to: binding{upstream: &Upstream{kind: video}}, index: new(sequenceUnwrapper)}
+	for _, s := range []*boundStream{&voice, &picture} {
+		s.to.upstream.group = s.to.upstream
+	}
+	d := new(direct)
+	p.lookAhead(d, &voice)
+	p.ahead.plan = prefetch.Plan{}
+	p.lookAhead(d, &voice)
+	if p.ahead.ssrc != 1 || p.ahead.plan == (prefetch.Plan{}) {
+		t.Errorf("the plan of a voice is not renewed: %+v", p.ahead)
+	}
+	for range 2 {
+		p.lookAhead(d, &picture)
+		p.lookAhead(d, &voice)
+	}
+	if p.ahead.ssrc != 2 {
+		t.Errorf("the plan is for %d", p.ahead.ssrc)
+	}
+}
