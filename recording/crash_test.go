@@ -218,39 +218,28 @@ func TestOrphanOfAProcessThatDiesLater(t *testing.T) {
 	}
 }
 
-// A recording of one's own that was taken for another's, because it began while the store was being listed, is finished as
-// its own process ends it, not as after a crash.
+// A recording of one's own that is taken for another's as well, because it began while the store was being listed, is finished as
+// its own process ends it, and once.
 func TestTheOwnEndGoesBefore(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "recordings")
-	r := recordedAt(t, dir, Options{})
-	r.close()
-	folders, err := r.store.List()
-	must(t, err)
-	root, err := folders[0].Root()
-	must(t, err)
-	defer root.Close()
-	own, err := manifest.Read(root)
-	must(t, err)
-	m := *own
-	m.Events, m.State, m.Finished, m.Reason = nil, manifest.Recording, nil, ""
-	must(t, manifest.Write(root, &m))
-	must(t, root.WriteFile(manifest.EventsName, []byte(`{"at":1.5,"type":"recording-started"}`+"\n"), 0o600))
-	alive, err := folders[0].Lock()
-	must(t, err)
-	again := newRigAt(t, dir, Options{})
-	time.Sleep(300 * time.Millisecond) // it is listed, and found busy
-	alive()
-	own.Reason = manifest.Requested
-	again.leave(folders[0], own)
-	again.until("it is finished", func() bool {
-		unfinished, err := folders[0].Unfinished()
-		return err == nil && !unfinished
-	})
-	if m, err := manifest.Read(root); err != nil || m.Reason != manifest.Requested {
-		t.Errorf("the manifest is %+v, %v", m, err)
+	r := recorded(t, Options{})
+	list := func() (all []*orphan) {
+		folders, err := r.store.List()
+		must(t, err)
+		for _, folder := range folders {
+			all = append(all, &orphan{folder: folder})
+		}
+		return all
 	}
-	if s := again.Stats(); s.Recovered != 0 {
-		t.Errorf("counted %+v", s)
+	listed, own := list(), list()
+	if len(own) != 1 {
+		t.Fatalf("%d recordings", len(own))
+	}
+	own[0].last = new(manifest.Manifest)
+	if all := withOwn(listed, own); len(all) != 1 || all[0] != own[0] {
+		t.Errorf("%d are to be finished, the first with an end: %v", len(all), all[0].last != nil)
+	}
+	if all := withOwn(list(), nil); len(all) != 1 {
+		t.Errorf("%d of those of others", len(all))
 	}
 }
 

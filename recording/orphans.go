@@ -63,10 +63,7 @@ func (r *Recorder) finishOrphans(ctx context.Context) {
 		left := r.left
 		r.left = nil
 		r.mu.Unlock()
-		for _, own := range left { // one that began while the store was being listed may be among those
-			all = slices.DeleteFunc(all, func(o *orphan) bool { return o.folder.Path() == own.folder.Path() })
-		}
-		all = append(all, left...)
+		all = withOwn(all, left)
 		all = slices.DeleteFunc(all, func(o *orphan) bool { return ctx.Err() != nil || r.tryOrphan(ctx, o) })
 		select {
 		case <-ticker.C:
@@ -74,6 +71,15 @@ func (r *Recorder) finishOrphans(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// withOwn adds what this process has left. It takes the place of what the list of the store says of it: a recording that began
+// while that was made is on it.
+func withOwn(all, own []*orphan) []*orphan {
+	for _, left := range own {
+		all = slices.DeleteFunc(all, func(o *orphan) bool { return o.folder.Path() == left.folder.Path() })
+	}
+	return append(all, own...)
 }
 
 // tryOrphan finishes a recording if it is time to; true: there is nothing left to be done.
